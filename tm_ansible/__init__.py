@@ -1,0 +1,1 @@
+"""A transfer manager for OpenNebula that moves images with Ansible playbooks."""

@@ -1,0 +1,137 @@
+"""What the driver and its worker process say to each other: JSON lines of these types."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+Value: TypeAlias = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+
+
+class Severity(str, Enum):
+    """Severity of a VM log line, as oned's LOG message spells it."""
+
+    INFO = "I"
+    WARNING = "W"
+    ERROR = "E"
+    DEBUG = "D"
+
+
+class PlaybookRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One action of a transfer script, ready to run.
+
+    Attributes:
+        label: how its log lines and reasons begin: ``CLONE node1``.
+        playbook: absolute path of the playbook, or a collection playbook's full name.
+        variables: the play's variables; every string in them is data, never a template.
+    """
+
+    label: str
+    playbook: str
+    variables: dict[str, Value]
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How ansible-playbook is run; the fields mirror ``settings.Settings``.
+
+    Attributes:
+        inventories: absolute paths, in order; later ones win.
+        extra_vars_files: absolute paths for ``-e @file``.
+        vault_password_file: absolute path, or None.
+        ansible_config: absolute path of an ansible.cfg, or None for Ansible's own search.
+        remote_user: default for ``ansible_user``, or None.
+        private_key_file: absolute path, or None.
+        become: whether tasks use privilege escalation by default.
+        become_user: who to become, or None for Ansible's default.
+        host_key_checking: whether an unknown or changed host key is refused.
+        connect_seconds: time limit of a connection attempt.
+        action_seconds: time limit of one action; 0 for none.
+        silence_seconds: longest time without any event; 0 for none.
+    """
+
+    inventories: tuple[str, ...] = ()
+    extra_vars_files: tuple[str, ...] = ()
+    vault_password_file: str | None = None
+    ansible_config: str | None = None
+    remote_user: str | None = None
+    private_key_file: str | None = None
+    become: bool = False
+    become_user: str | None = None
+    host_key_checking: bool = True
+    connect_seconds: int = 10
+    action_seconds: int = 86400
+    silence_seconds: int = 0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole transfer: what the worker process gets on its stdin, as one line.
+
+    Attributes:
+        vm_id: the VM that oned named, or -1 at a prompt.
+        actions: in the order of the script; the first failure ends the job.
+        hosts: inventory names that the actions target, added if no inventory knows them.
+        defaults: variables of the group ``all``, below everything a site sets.
+        options: how Ansible is run.
+        environment: the whole environment of the run; nothing else is inherited.
+        collections: directory that holds ``ansible_collections/one/tm``.
+        marker: value of TM_ANSIBLE_RUN in the environment of every process of the run.
+    """
+
+    vm_id: int
+    actions: tuple[PlaybookRun, ...]
+    hosts: tuple[str, ...] = ()
+    defaults: dict[str, Value] = {}
+    options: RunOptions = RunOptions()
+    environment: dict[str, str] = {}
+    collections: str
+    marker: str
+
+
+class Line(msgspec.Struct, frozen=True, tag="line"):
+    """One line for the VM's log, as it happens. The text may still hold odd characters."""
+
+    severity: Severity
+    text: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """How a job ended; the last message of a run.
+
+    Attributes:
+        reason: None for success; else one line that names action, host and cause.
+        detail: further lines for the error block.
+        cancelled: whether it ended because it was asked to.
+    """
+
+    reason: str | None = None
+    detail: tuple[str, ...] = ()
+    cancelled: bool = False
+
+
+Message: TypeAlias = Line | Outcome
+
+
+class Run(Protocol):
+    """A job under way."""
+
+    def wait(self) -> Outcome:
+        """Block until the run has ended and every process of it is gone; never raises."""
+
+    def cancel(self) -> None:
+        """Ask the run to end; returns at once and may be called twice. ``wait`` tells when."""
+
+
+class Engine(Protocol):
+    """Starts jobs. The real one is ``engine.process``, its sibling for tests ``engine.fake``."""
+
+    def start(self, job: Job, listener: Callable[[Line], None]) -> Run:
+        """Start a job.
+
+        Args:
+            job: what to do.
+            listener: called from another thread with each line as it happens.
+
+        Raises:
+            EngineError: the worker process could not be started.
+        """
