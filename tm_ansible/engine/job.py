@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-Value: TypeAlias = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+# Anything that JSON can say; msgspec knows no recursive types.
+Value: TypeAlias = Any
 
 
 class Severity(str, Enum):
@@ -48,6 +49,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         connect_seconds: time limit of a connection attempt.
         action_seconds: time limit of one action; 0 for none.
         silence_seconds: longest time without any event; 0 for none.
+        check: whether to only tell what would be done (Ansible's check mode).
     """
 
     inventories: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     connect_seconds: int = 10
     action_seconds: int = 86400
     silence_seconds: int = 0
+    check: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

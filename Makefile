@@ -1,0 +1,43 @@
+# Everything is made below .venv; PYTHON may name another interpreter, 3.10 or newer.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
+	pyproject.toml galaxy.yml
+
+.PHONY: help demo test lint check-python clean
+.DEFAULT_GOAL := help
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+check-python:
+	@tools/prerequisites python "$(PYTHON)"
+
+$(BIN)/python: | check-python
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/tools: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,lint]' build
+	@touch $@
+
+demo: $(VENV)/installed ## install into .venv and carry one VM through its whole life on this machine
+	$(BIN)/tm-ansible demo
+
+test: $(VENV)/tools ## install what the tests need and run them all
+	@tools/prerequisites tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --strict --profile production
+
+clean: ## remove what was made
+	rm -rf $(VENV) .cache dist .ansible .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,82 @@
+"""What ssh and Ansible say when something is wrong, in words that tell a person what to do."""
+
+import re
+from collections.abc import Iterable
+
+_PREFIXES = re.compile(
+    r"^(?:(?:Task failed|Module failed|Action failed|Error while executing module|"
+    r"Failed to connect to the host via ssh|SSH Error|Data could not be sent to remote host"
+    r"[^:]*(?:Make sure this host can be reached over ssh)?)[:.] *)+"
+)
+
+# Read in OpenSSH's client (sshconnect.c, readconf.c), ansible-core's connection plugins, and sudo.
+_KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), sentence)
+    for pattern, sentence in (
+        (
+            r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed|host key is known for",
+            "the host key is not the one known for it: check it and known_hosts",
+        ),
+        (
+            r"connect to (?:host|address) (\S+) port (\d+): Connection refused",
+            r"\1 refused the connection to port \2: is sshd running there?",
+        ),
+        (
+            r"Connection timed out|Operation timed out",
+            "no answer: is it up, and is its ssh port open?",
+        ),
+        (
+            r"Could not resolve hostname (\S+?):",
+            r"the name \1 is unknown: check DNS, or give it an ansible_host in the inventory",
+        ),
+        (r"No route to host|Network is unreachable", "there is no route to it"),
+        (
+            r"Permission denied \((\S+)\)",
+            r"ssh did not accept the key (it takes \1): check the user and its authorized_keys",
+        ),
+        (
+            r"(?:Connection closed by|Connection reset by|kex_exchange_identification)",
+            "the connection was closed before the log-in",
+        ),
+        (
+            r"(\S*python[\d.]*): (?:not found|No such file or directory)",
+            r"there is no \1: install Python 3, or set ansible_python_interpreter for the host",
+        ),
+        (
+            r"Missing sudo password|sudo: a password is required",
+            "sudo wants a password: allow it without one, or set ansible_become_password",
+        ),
+        (
+            r"No space left on device|not enough free disk space",
+            "no space left on the device (for Ansible's temporary files, or the image's directory)",
+        ),
+    )
+)
+
+
+def plain_cause(texts: Iterable[str]) -> str:
+    """Choose and reword the cause of a failure.
+
+    Args:
+        texts: what was reported, the most telling first.
+
+    Returns:
+        One line; a fallback if nothing was reported.
+    """
+    texts = [_PREFIXES.sub("", text.strip()) for text in texts]
+    for text in texts:
+        for pattern, sentence in _KNOWN:
+            if match := pattern.search(text):
+                return match.expand(sentence) if "\\" in sentence else sentence
+    for text in texts:
+        if line := _telling_line(text):
+            return line
+    return "no cause was reported; the driver's log may tell more"
+
+
+def _telling_line(text: str) -> str:
+    """The last line of a traceback, else the whole text as one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Traceback"):
+        return lines[-1]
+    return " ".join(lines)

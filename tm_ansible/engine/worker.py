@@ -1,0 +1,110 @@
+"""The worker process: one job in on stdin, its log lines and outcome out on stdout.
+
+Started as ``python -m tm_ansible.engine.worker``. Both sides speak JSON lines of the types in
+``engine.job``. Stdin stays open while the job is wanted: its closing asks for the end.
+"""
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import uuid
+
+import msgspec
+
+from tm_ansible.engine import marked, runner
+from tm_ansible.engine.events import Event
+from tm_ansible.engine.job import Job, Message, Outcome
+from tm_ansible.engine.limits import Limits
+from tm_ansible.engine.report import Report
+from tm_ansible.errors import EngineError
+
+
+def main() -> int:
+    """Carry out the job on stdin.
+
+    Returns:
+        The process's exit status: 0 once an outcome was written, good or bad.
+    """
+    messages = _Messages(_private_stdout())
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    wanted = threading.Event()
+    wanted.set()
+    threading.Thread(target=_watch_stdin, args=(wanted, job.marker), daemon=True).start()
+    messages.put(_carry_out(job, messages, wanted))
+    messages.close()
+    return 0
+
+
+def _carry_out(job: Job, messages: "_Messages", wanted: threading.Event) -> Outcome:
+    marker_play = f"tm_ansible {uuid.uuid4().hex}"
+    report = Report(labels=[action.label for action in job.actions], marker=marker_play)
+    limits = Limits(job.options.action_seconds, job.options.silence_seconds)
+
+    def on_event(event: Event) -> None:
+        for line in report.feed(event):
+            messages.put(line)
+        limits.saw(len(report.begun))
+
+    def unwanted() -> bool:
+        if not wanted.is_set():
+            return True
+        if not limits.exceeded():
+            return False
+        # ansible-runner kills only its own child; Ansible's workers have sessions of their own.
+        marked.end(job.marker)
+        return True
+
+    try:
+        status = runner.run(job, marker_play, on_event, unwanted)
+    except EngineError as error:
+        return Outcome(reason=f"{report.label}: {error}")
+    if not wanted.is_set():
+        return Outcome(reason=f"{report.label}: cancelled", cancelled=True)
+    if exceeded := limits.exceeded():
+        return Outcome(reason=f"{report.label}: {exceeded}")
+    return report.outcome(status)
+
+
+def _watch_stdin(wanted: threading.Event, marker: str) -> None:
+    """Wait for the end of stdin, then end what the job has started."""
+    while os.read(0, 4096):
+        pass
+    wanted.clear()
+    marked.end(marker)
+
+
+def _private_stdout() -> int:
+    """Keep stdout for messages alone: whatever else prints goes to stderr."""
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return private
+
+
+class _Messages:
+    """Writes messages from a thread of its own, so that a slow reader never holds Ansible up."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> None:
+        """Queue a message."""
+        self._queue.put(message)
+
+    def close(self) -> None:
+        """Return when everything queued is written."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write_all(self) -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(self._descriptor, "wb", 0) as stream:
+            while (message := self._queue.get()) is not None:
+                stream.write(msgspec.json.encode(message) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
