@@ -23,7 +23,8 @@ $(VENV)/installed: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/tools: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,lint]' build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,lint]'
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir .cache/wheels .
 	@touch $@
 
 demo: $(VENV)/installed ## install into .venv and carry one VM through its whole life on this machine

@@ -1,0 +1,86 @@
+"""An OpenNebula site for tests: installed as a person would, with a front-end called ``fe``."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.oned import ROOT, Oned
+
+FIXTURES = ROOT / "tests" / "fixtures" / "oned-1.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An installation of OpenNebula with one of our drivers.
+
+    Attributes:
+        base: the directory that oned's own scripts call ``/srv/cloud``.
+        model: the storage model: ``nfs``, ``ssh``, ``shared`` or ``dummy``.
+    """
+
+    base: Path
+    model: str
+
+    @property
+    def location(self) -> Path:
+        """``$ONE_LOCATION``."""
+        return self.base / "one"
+
+    @property
+    def etc(self) -> Path:
+        """Where the driver's map and settings are."""
+        return self.location / "etc" / f"tm_ansible_{self.model}"
+
+    @property
+    def images(self) -> Path:
+        """The image repository."""
+        return self.base / "images"
+
+    def install(self, settings: str = "", inventories: Iterable[Path] = ()) -> "Site":
+        """Install with ``tm-ansible install`` and write ``settings.yml``.
+
+        Args:
+            settings: YAML behind what every site here has.
+            inventories: their paths.
+        """
+        self.images.mkdir(parents=True, exist_ok=True)
+        tm_ansible("install", "--one-location", str(self.location), check=True)
+        listed = ", ".join(str(path) for path in inventories)
+        text = f"front_ends: [fe]\ninventory: [{listed}]\n{settings}"
+        (self.etc / "settings.yml").write_text(text)
+        return self
+
+    def start(self) -> Oned:
+        """Start the installed driver as oned does."""
+        name = f"tm_ansible_{self.model}"
+        driver = self.location / "lib" / "mads" / "one_tm_ansible"
+        return Oned(self.location, f"{name}/{name}.conf", command=[str(driver)])
+
+    def script(self, phase: str) -> str:
+        """Give a script that a real oned wrote for this model, for this site's directories."""
+        kind = "nfs" if self.model == "nfs" else "ssh"
+        return (FIXTURES / kind / phase).read_text().replace("/srv/cloud", str(self.base))
+
+    def vm_dir(self, vm_id: int) -> Path:
+        """The VM's directory, on the front-end or on a host."""
+        return self.location / "var" / str(vm_id)
+
+
+def tm_ansible(
+    *arguments: str, check: bool = False, cwd: Path = ROOT, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the ``tm-ansible`` command of this checkout or of the installation under test."""
+    installed = Path(sys.executable).parent / "tm-ansible"
+    command = [str(installed)] if installed.exists() else [sys.executable, "-m", "tm_ansible.cli"]
+    return subprocess.run(
+        [*command, *arguments],
+        check=check,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )

@@ -1,0 +1,197 @@
+"""The driver above a fake engine: one answer to each transfer, none to a cancelled one."""
+
+import os
+import queue
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tm_ansible.driver import Driver
+from tm_ansible.engine.fake import FakeEngine
+from tm_ansible.engine.job import Outcome, Severity
+from tm_ansible.engine.process import ProcessEngine
+from tm_ansible.writer import Writer
+
+SCRIPT = "CLONE localhost:/images/a localhost:/vms/7/disk.0\n"
+
+
+class Stage:
+    """A driver with the test on both sides: oned's, and the engine's."""
+
+    def __init__(self, location: Path) -> None:
+        """Lay the smallest installation out and start a driver on it."""
+        directory = location / "etc" / "tm"
+        directory.mkdir(parents=True)
+        (location / "var").mkdir()
+        (directory / "clone.yml").write_text("[]\n")
+        (directory / "tm.conf").write_text("CLONE = clone.yml\n")
+        self.location = location
+        self.engine = FakeEngine()
+        self._read, self._write = os.pipe()
+        self._stream = os.fdopen(self._read, "rb", buffering=0)
+        environment = {"ONE_LOCATION": str(location), "PATH": "/usr/bin:/bin"}
+        writer = Writer(self._write, lambda: None)
+        self.driver = Driver(["tm/tm.conf"], environment, writer, self.engine)
+        self.say("INIT")
+        assert self.hear() == "INIT SUCCESS"
+
+    def say(self, line: str) -> None:
+        """Be oned: send a line."""
+        assert self.driver.handle(line.encode())
+
+    def transfer(self, vm_id: int, script: str = SCRIPT) -> None:
+        """Be oned: send a script."""
+        path = self.location / "script"
+        path.write_text(script)
+        self.say(f"TRANSFER {vm_id} {path}")
+        path.unlink()
+
+    def hear(self) -> str:
+        """Wait for the driver's next line."""
+        assert select.select([self._read], [], [], 10)[0], "no line came"
+        return self._stream.readline().decode().removesuffix("\n")
+
+    def silent(self) -> bool:
+        """Tell whether nothing has come, even a moment later."""
+        return not select.select([self._read], [], [], 0.1)[0]
+
+    def journal(self) -> str:
+        """Give the text of the only journal."""
+        [path] = (self.location / "var").glob(".tm.*.journal")
+        return path.read_text()
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        self._stream.close()
+        os.close(self._write)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Give a stage; the driver changes the working directory, which is restored."""
+    monkeypatch.chdir(tmp_path)
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+def test_lines_then_one_answer(stage: Stage) -> None:
+    """Lines leave as they come; the answer follows them, and nothing follows it."""
+    stage.transfer(7)
+    run = stage.engine.next_run()
+    assert stage.journal() == "+7\n"
+    run.say("CLONE localhost: copied")
+    assert stage.hear() == "LOG I 7 CLONE localhost: copied"
+    run.say("CLONE localhost: slow", Severity.WARNING)
+    assert stage.hear() == "LOG W 7 CLONE localhost: slow"
+    run.finish()
+    assert stage.hear() == "TRANSFER SUCCESS 7 -"
+    run.say("too late")
+    assert stage.silent()
+    assert stage.journal() == ""
+
+
+def test_a_failure_has_its_block_in_the_log(stage: Stage) -> None:
+    """The reply has the reason; reason and details are in the driver's log, between the marks."""
+    stage.transfer(7)
+    stage.engine.next_run().finish(Outcome(reason="CLONE node1: no space", detail=("1 GiB\n",)))
+    assert [stage.hear() for _ in range(6)] == [
+        "TRANSFER FAILURE 7 CLONE node1: no space",
+        "LOG E -1 VM 7: the transfer failed",
+        "LOG E -1 ERROR MESSAGE --8<------",
+        "LOG E -1 CLONE node1: no space",
+        "LOG E -1 1 GiB",
+        "LOG E -1 ERROR MESSAGE ------>8--",
+    ]
+
+
+def test_the_job_is_that_of_the_script(stage: Stage) -> None:
+    """The script is read before anything else is; each run has a marker of its own."""
+    stage.transfer(7)
+    stage.transfer(8)
+    one, two = stage.engine.next_run(), stage.engine.next_run()
+    assert {one.job.vm_id, two.job.vm_id} == {7, 8}
+    assert one.job.actions[0].label == "CLONE localhost"
+    assert one.job.marker != two.job.marker
+    one.finish()
+    two.finish()
+
+
+def test_a_cancelled_transfer_is_not_answered(stage: Stage) -> None:
+    """Neither the run nor what waited answers; what comes behind starts when the run is over."""
+    stage.transfer(7)
+    stage.transfer(7)
+    run = stage.engine.next_run()
+    stage.say("DRIVER_CANCEL  7")
+    assert run.cancelled.is_set()
+    assert stage.journal() == ""
+    stage.transfer(7)
+    run.say("a last word")
+    assert stage.silent()
+    assert stage.engine.idle()
+    run.finish(Outcome(reason="cancelled", cancelled=True))
+    stage.engine.next_run().finish()
+    assert stage.hear() == "TRANSFER SUCCESS 7 -"
+    assert stage.silent()
+
+
+def test_cancel_of_what_is_unknown_or_over_does_nothing(stage: Stage) -> None:
+    """A late or odd DRIVER_CANCEL makes no line and spoils nothing."""
+    stage.say("DRIVER_CANCEL  99")
+    stage.transfer(7)
+    stage.engine.next_run().finish()
+    assert stage.hear() == "TRANSFER SUCCESS 7 -"
+    stage.say("DRIVER_CANCEL  7")
+    stage.say("DRIVER_CANCEL  7")
+    assert stage.silent()
+
+
+def test_an_engine_that_cannot_start_is_a_failure(stage: Stage) -> None:
+    """An engine's error is the reason, and the next transfer works."""
+    stage.engine.refusal = "no memory for a worker process"
+    stage.transfer(7)
+    assert stage.hear() == "TRANSFER FAILURE 7 no memory for a worker process"
+    for _ in range(4):
+        stage.hear()
+    stage.engine.refusal = ""
+    stage.transfer(7)
+    stage.engine.next_run().finish()
+    assert stage.hear() == "TRANSFER SUCCESS 7 -"
+
+
+def test_a_bug_is_a_failure_with_a_traceback(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that nobody expected is an answer like another."""
+
+    def fail(*arguments: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr(stage.engine, "start", fail)
+    stage.transfer(7)
+    lines = []
+    while not lines or "------>8--" not in lines[-1]:
+        lines.append(stage.hear())
+    reason = "internal error, see the driver's log: KeyError: 'oops'"
+    assert f"TRANSFER FAILURE 7 {reason}" in lines
+    assert any("Traceback" in line for line in lines)
+
+
+def test_the_end_answers_nothing_and_keeps_the_journal(stage: Stage) -> None:
+    """What runs is cancelled without answer; the successor will find what is owed."""
+    stage.transfer(7)
+    stage.transfer(7)
+    run = stage.engine.next_run()
+    assert not stage.driver.handle(b"FINALIZE")
+    run.cancel = lambda: run.finish(Outcome(cancelled=True))  # type: ignore[method-assign]
+    stage.driver.close()
+    assert stage.silent()
+    assert stage.journal() == "+7\n+7\n"
+    with pytest.raises(queue.Empty):
+        stage.engine.next_run(timeout=0.1)
+
+
+def test_the_real_engine_and_its_sibling_start_alike() -> None:
+    """The fake takes what the real engine takes."""
+    real = ProcessEngine.start.__annotations__.keys()
+    assert FakeEngine.start.__annotations__.keys() == real

@@ -1,0 +1,194 @@
+"""What drivers remember for their successors."""
+
+import fcntl
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tm_ansible.journal import Journal
+
+
+def die(journal: Journal) -> None:
+    """Give the lock up as a killed process does, and leave the file."""
+    assert journal._file is not None
+    os.close(journal._file)
+    journal._file = None
+
+
+def inherit(directory: Path, name: str = "tm") -> list[int]:
+    """Start a successor and give what its predecessors owe; they are discarded."""
+    heir = Journal(directory, name)
+    owed: list[int] = []
+    for legacy in heir.legacies():
+        owed += legacy.owed
+        legacy.discard()
+    heir.close()
+    return sorted(owed)
+
+
+def test_what_a_killed_driver_owes_is_inherited_once(tmp_path: Path) -> None:
+    """The first successor gets what is owed, the second nothing, and no file is left."""
+    journal = Journal(tmp_path, "tm")
+    for vm_id in (7, 8, 9):
+        journal.accept(vm_id)
+    journal.settle(8)
+    die(journal)
+    assert inherit(tmp_path) == [7, 9]
+    assert inherit(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_transfers_of_one_vm_are_two_answers(tmp_path: Path) -> None:
+    """Answers are counted, not VMs."""
+    journal = Journal(tmp_path, "tm")
+    for _ in range(3):
+        journal.accept(7)
+    journal.settle(7)
+    die(journal)
+    assert inherit(tmp_path) == [7, 7]
+
+
+def test_a_living_driver_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
+    """Two drivers of one name have files of their own, and neither takes the other's."""
+    one, two = Journal(tmp_path, "tm"), Journal(tmp_path, "tm")
+    one.accept(7)
+    two.accept(8)
+    assert inherit(tmp_path) == []
+    assert one.path != two.path
+    assert one.token != two.token
+    die(one)
+    assert inherit(tmp_path) == [7]
+    two.close()
+
+
+def test_a_driver_of_another_name_is_left_alone(tmp_path: Path) -> None:
+    """A name that begins like another is another."""
+    for name in ("tm_ssh", "tm.nfs", "t"):
+        other = Journal(tmp_path, name)
+        other.accept(7)
+        die(other)
+    assert inherit(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_end_of_a_living_driver_can_be_waited_for(tmp_path: Path) -> None:
+    """What an ending predecessor leaves is inherited when it has ended."""
+    old, heir = Journal(tmp_path, "tm"), Journal(tmp_path, "tm")
+    old.accept(7)
+    got: list[tuple[int, ...]] = []
+
+    def wait() -> None:
+        got.extend(legacy.owed for legacy in heir.legacies(wait_for=old.path))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    old.accept(8)
+    die(old)
+    thread.join(10)
+    assert got == [(7, 8)]
+    heir.close()
+
+
+def test_an_orderly_end_without_debts_leaves_no_file(tmp_path: Path) -> None:
+    """A driver that owes nothing leaves nothing; one that does leaves it to its successor."""
+    clean, owing = Journal(tmp_path, "tm"), Journal(tmp_path, "tm")
+    clean.accept(7)
+    clean.settle(7)
+    clean.close()
+    owing.accept(8)
+    owing.close()
+    owing.settle(8)
+    assert list(tmp_path.iterdir()) == [owing.path]
+    assert inherit(tmp_path) == [8]
+
+
+def test_the_file_does_not_grow_when_nothing_stays_owed(tmp_path: Path) -> None:
+    """10,000 transfers one after the other leave an empty file."""
+    journal = Journal(tmp_path, "tm")
+    for vm_id in range(10_000):
+        journal.accept(vm_id)
+        journal.settle(vm_id)
+    assert journal.path.stat().st_size == 0
+    journal.close()
+
+
+def test_the_file_stays_bounded_when_something_is_always_owed(tmp_path: Path) -> None:
+    """A transfer that runs while 20,000 others come and go is still remembered, in 64 KiB."""
+    journal = Journal(tmp_path, "tm")
+    journal.accept(1)
+    sizes = []
+    for vm_id in range(2, 20_002):
+        journal.accept(vm_id)
+        journal.settle(vm_id)
+        sizes.append(journal.path.stat().st_size)
+    assert max(sizes) < 65536
+    assert [path.name for path in tmp_path.iterdir()] == [journal.path.name]
+    with journal.path.open() as stream, pytest.raises(BlockingIOError):
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    die(journal)
+    assert inherit(tmp_path) == [1]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(noise=st.binary(max_size=200), cut=st.integers(0, 30))
+def test_damaged_lines_are_skipped(tmp_path: Path, noise: bytes, cut: int) -> None:
+    """Whatever a journal holds, reading it raises nothing; whole lines before damage count."""
+    journal = Journal(tmp_path, "damaged")
+    journal.accept(123)
+    with journal.path.open("ab") as stream:
+        stream.write(b"?\n" + noise[cut:].replace(b"-", b"?").replace(b"+", b"?"))
+    die(journal)
+    assert inherit(tmp_path, "damaged") == [123]
+
+
+def test_a_truncated_line_is_skipped(tmp_path: Path) -> None:
+    """A line that a full disk cut short names no VM."""
+    journal = Journal(tmp_path, "tm")
+    journal.accept(7)
+    with journal.path.open("ab") as stream:
+        stream.write(b"+\n+12x\n-\n\n+99999999999999999999999\n")
+    die(journal)
+    assert inherit(tmp_path) == [7]
+
+
+def test_without_a_directory_it_warns_and_works(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver without a writable directory has a token and no journal, and says so once."""
+    journal = Journal(tmp_path / "none", "tm")
+    journal.accept(7)
+    journal.settle(7)
+    assert list(journal.legacies()) == []
+    journal.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(tmp_path / "none") in caplog.text
+
+
+def test_a_full_disk_costs_the_journal_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a note cannot be written the file goes, lest a successor believe what it says."""
+    journal = Journal(tmp_path, "tm")
+    journal.accept(7)
+    full = os.open("/dev/full", os.O_WRONLY)
+    assert journal._file is not None
+    os.dup2(full, journal._file)
+    os.close(full)
+    journal.accept(8)
+    journal.settle(8)
+    assert list(tmp_path.iterdir()) == []
+    assert "No space left on device" in caplog.text
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    """The file is private: its token finds processes."""
+    journal = Journal(tmp_path, "tm")
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    journal.close()

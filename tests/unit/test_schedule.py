@@ -1,0 +1,239 @@
+"""What runs when. The test decides when each piece of work ends; nothing depends on time."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tm_ansible.schedule import Schedule
+
+SECONDS = 10
+
+
+class Piece:
+    """Work that lasts until the test ends it."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        """Begin neither run nor cancelled."""
+        self.name = name
+        self.started = threading.Event()
+        self.cancelled = threading.Event()
+        self._over = threading.Event()
+        self._log = log
+
+    def run(self) -> None:
+        """Last until ``end``."""
+        self._log.append(self.name)
+        self.started.set()
+        assert self._over.wait(SECONDS)
+
+    def cancel(self) -> None:
+        """Note it; the test ends the work."""
+        self.cancelled.set()
+
+    def end(self) -> None:
+        """Let ``run`` return."""
+        self._over.set()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """Give the names of pieces in the order in which they were started."""
+    return []
+
+
+@pytest.fixture
+def piece(log: list[str]) -> Callable[[str], Piece]:
+    """Give a maker of pieces."""
+    return lambda name: Piece(name, log)
+
+
+def test_different_vms_run_at_the_same_time(piece: Callable[[str], Piece]) -> None:
+    """Two VMs' work runs at once when there are two slots."""
+    schedule, one, two = Schedule(2), piece("1"), piece("2")
+    schedule.submit(1, one)
+    schedule.submit(2, two)
+    assert one.started.wait(SECONDS)
+    assert two.started.wait(SECONDS)
+    one.end()
+    two.end()
+    assert schedule.close(SECONDS)
+
+
+def test_no_more_runs_than_the_limit(piece: Callable[[str], Piece], log: list[str]) -> None:
+    """The third of three starts when a slot is free, and the order is that of submission."""
+    schedule = Schedule(2)
+    pieces = [piece(str(number)) for number in range(4)]
+    for number, work in enumerate(pieces):
+        schedule.submit(number, work)
+    assert pieces[0].started.wait(SECONDS)
+    assert pieces[1].started.wait(SECONDS)
+    assert sorted(log) == ["0", "1"]
+    pieces[1].end()
+    assert pieces[2].started.wait(SECONDS)
+    assert not pieces[3].started.is_set()
+    for work in pieces:
+        work.end()
+    assert pieces[3].started.wait(SECONDS)
+    assert log[2:] == ["2", "3"]
+    schedule.close(SECONDS)
+
+
+def test_one_vm_is_served_in_order(piece: Callable[[str], Piece], log: list[str]) -> None:
+    """A VM's second piece waits for the first, while a younger one of another VM goes ahead."""
+    schedule = Schedule(3)
+    first, second, other = piece("first"), piece("second"), piece("other")
+    schedule.submit(7, first)
+    schedule.submit(7, second)
+    schedule.submit(8, other)
+    assert other.started.wait(SECONDS)
+    other.end()
+    assert not second.started.is_set()
+    first.end()
+    assert second.started.wait(SECONDS)
+    second.end()
+    assert log[-1] == "second"
+    schedule.close(SECONDS)
+
+
+def test_a_waiting_vm_takes_no_slot(piece: Callable[[str], Piece]) -> None:
+    """Ten pieces of a busy VM leave the second slot to another VM."""
+    schedule = Schedule(2)
+    many = [piece(f"7.{number}") for number in range(10)]
+    other = piece("8")
+    for work in many:
+        schedule.submit(7, work)
+    schedule.submit(8, other)
+    assert other.started.wait(SECONDS)
+    for work in (*many, other):
+        work.end()
+    assert many[-1].started.wait(SECONDS)
+    schedule.close(SECONDS)
+
+
+def test_cancel_drops_what_waits_and_spares_what_comes(
+    piece: Callable[[str], Piece], log: list[str]
+) -> None:
+    """Younger work of the VM starts when the cancelled run is over, and not before."""
+    schedule = Schedule(4)
+    running, waiting, after = piece("running"), piece("waiting"), piece("after")
+    schedule.submit(7, running)
+    schedule.submit(7, waiting)
+    assert running.started.wait(SECONDS)
+    assert schedule.cancel(7) == 2
+    assert running.cancelled.is_set()
+    assert waiting.cancelled.is_set()
+    schedule.submit(7, after)
+    assert not after.started.wait(0.05)
+    running.end()
+    assert after.started.wait(SECONDS)
+    assert not after.cancelled.is_set()
+    after.end()
+    schedule.close(SECONDS)
+    assert log == ["running", "after"]
+
+
+def test_cancel_of_an_unknown_vm_does_nothing(piece: Callable[[str], Piece]) -> None:
+    """Another VM's work goes on."""
+    schedule, work = Schedule(1), piece("7")
+    schedule.submit(7, work)
+    assert schedule.cancel(8) == 0
+    assert not work.cancelled.is_set()
+    work.end()
+    schedule.close(SECONDS)
+
+
+def test_close_cancels_everything_and_waits(piece: Callable[[str], Piece]) -> None:
+    """What waits never starts, what runs is cancelled, and nothing more is taken."""
+    schedule = Schedule(1)
+    running, waiting, late = piece("running"), piece("waiting"), piece("late")
+    schedule.submit(7, running)
+    schedule.submit(8, waiting)
+    assert running.started.wait(SECONDS)
+    assert not schedule.close(0.05)
+    assert running.cancelled.is_set()
+    assert waiting.cancelled.is_set()
+    running.end()
+    assert schedule.close(SECONDS)
+    schedule.submit(9, late)
+    assert schedule.close(SECONDS)
+    assert not waiting.started.is_set()
+    assert not late.started.is_set()
+
+
+def test_an_error_in_work_frees_its_slot(
+    piece: Callable[[str], Piece], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Work that raises is logged, and the VM's next piece runs."""
+
+    class Broken(Piece):
+        def run(self) -> None:
+            raise ValueError("a bug")
+
+    schedule, after = Schedule(1), piece("after")
+    schedule.submit(7, Broken("broken", []))
+    schedule.submit(7, after)
+    assert after.started.wait(SECONDS)
+    assert "ValueError: a bug" in caplog.text
+    after.end()
+    schedule.close(SECONDS)
+
+
+def test_without_threads_work_is_refused_or_waits(
+    piece: Callable[[str], Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no thread at all work is refused; with one at work it waits for that one."""
+    schedule, first, second, third = Schedule(2), piece("1"), piece("2"), piece("3")
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="new thread"):
+        schedule.submit(1, first)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    schedule.submit(2, second)
+    assert second.started.wait(SECONDS)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    schedule.submit(3, third)
+    second.end()
+    assert third.started.wait(SECONDS)
+    third.end()
+    assert schedule.close(SECONDS)
+    assert not first.started.is_set()
+
+
+def test_a_thousand_at_once_all_run_within_the_limit() -> None:
+    """1,000 pieces for 50 VMs: each runs once, a VM's in order, never more than ten at a time."""
+    lock, done = threading.Lock(), threading.Semaphore(0)
+    running: set[int] = set()
+    peaks: list[int] = []
+    order: dict[int, list[int]] = {vm_id: [] for vm_id in range(50)}
+
+    class Quick:
+        def __init__(self, vm_id: int, number: int) -> None:
+            self.vm_id, self.number = vm_id, number
+
+        def run(self) -> None:
+            with lock:
+                assert self.vm_id not in running
+                running.add(self.vm_id)
+                peaks.append(len(running))
+                order[self.vm_id].append(self.number)
+            with lock:
+                running.remove(self.vm_id)
+            done.release()
+
+        def cancel(self) -> None:
+            """Do nothing."""
+
+    schedule = Schedule(10)
+    for number in range(1000):
+        schedule.submit(number % 50, Quick(number % 50, number))
+    for _ in range(1000):
+        assert done.acquire(timeout=SECONDS)
+    assert max(peaks) <= 10
+    assert all(numbers == sorted(numbers) for numbers in order.values())
+    assert sum(len(numbers) for numbers in order.values()) == 1000
+    assert schedule.close(SECONDS)

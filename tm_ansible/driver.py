@@ -1,0 +1,166 @@
+"""What the driver does with each line of oned."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tm_ansible import protocol
+from tm_ansible.arguments import parse_arguments
+from tm_ansible.configuration import Configuration, load_configuration
+from tm_ansible.engine.job import Engine, Job, Outcome
+from tm_ansible.errors import TmAnsibleError
+from tm_ansible.heir import inherit
+from tm_ansible.journal import Journal
+from tm_ansible.log import start_log
+from tm_ansible.schedule import Schedule
+from tm_ansible.transfer import Office, Transfer, plan
+from tm_ansible.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+# Seconds for the end of everything that runs, of the eight that a driver may take in all.
+_END_SECONDS = 7.0
+_FLUSH_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What there is once the driver is ready."""
+
+    configuration: Configuration
+    office: Office
+    schedule: Schedule
+
+
+class Driver:
+    """Answers oned's lines, one after the other."""
+
+    def __init__(
+        self, words: Sequence[str], environment: Mapping[str, str], writer: Writer, engine: Engine
+    ) -> None:
+        """Prepare; nothing is read or written before INIT.
+
+        Args:
+            words: arguments of the driver.
+            environment: the process's environment.
+            writer: leads to oned.
+            engine: carries jobs out.
+        """
+        self._words = words
+        self._environment = environment
+        self._writer = writer
+        self._engine = engine
+        self._site: _Site | None = None
+        self._refusal = "the driver was not asked to INIT"
+
+    def handle(self, line: bytes) -> bool:
+        """Do what a line asks for; whatever it is, the driver goes on.
+
+        Args:
+            line: one line of oned.
+
+        Returns:
+            False when oned asks for the end.
+        """
+        request = protocol.parse_request(line)
+        try:
+            self._dispatch(request)
+        except Exception:
+            _log.exception("the driver made an error at %r", line[:200])
+        return not isinstance(request, protocol.Finalize)
+
+    def close(self) -> None:
+        """End everything without answers: those still owed are for the successor to give."""
+        self._writer.flush(_FLUSH_SECONDS)
+        if self._site:
+            self._site.office.journal.close()
+            if not self._site.schedule.close(_END_SECONDS):
+                _log.error("some transfers have not ended in %g s", _END_SECONDS)
+                self._writer.flush(_FLUSH_SECONDS)
+
+    def _dispatch(self, request: protocol.Request | None) -> None:
+        if isinstance(request, protocol.Init):
+            self._init()
+        elif isinstance(request, protocol.Transfer):
+            self._transfer(request)
+        elif isinstance(request, protocol.DriverCancel):
+            self._cancel(request.vm_id)
+        elif isinstance(request, protocol.Malformed):
+            self._refuse(request)
+
+    def _init(self) -> None:
+        """Answer before anything else is done: oned 1.2 waits half a second."""
+        if self._site:
+            self._writer.reply(protocol.init_success())
+            return
+        try:
+            arguments = parse_arguments(self._words)
+            configuration = load_configuration(arguments.action_map, self._environment)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._writer.reply(protocol.init_success())
+        self._begin(configuration, arguments.concurrency)
+
+    def _fail(self, error: Exception) -> None:
+        """Stay alive without a configuration: oned must not start us over and over."""
+        known = isinstance(error, TmAnsibleError)
+        self._refusal = str(error) if known else f"{type(error).__name__}: {error}"
+        self._writer.reply(protocol.init_failure(self._refusal))
+        start_log(self._writer, None)
+        _log.error("not ready: %s", self._refusal, exc_info=None if known else error)
+
+    def _begin(self, configuration: Configuration, concurrency: int | None) -> None:
+        locations = configuration.locations
+        log_file = locations.log / f"{configuration.name}.log" if configuration.debug else None
+        start_log(self._writer, log_file)
+        _settle_process(configuration)
+        journal = Journal(locations.var, configuration.name)
+        office = Office(self._engine, self._writer, journal)
+        limit = concurrency or configuration.settings.concurrency
+        self._site = _Site(configuration, office, Schedule(limit))
+        _log.info("%s is ready for %d transfers at a time", configuration.name, limit)
+        inherit(office, configuration.environment)
+
+    def _transfer(self, request: protocol.Transfer) -> None:
+        if self._site:
+            _log.info("VM %d: %s", request.vm_id, request.script)
+            token = self._site.office.journal.token
+            task = plan(request.vm_id, request.script, self._site.configuration, token)
+            self._accept(self._site, request.vm_id, task)
+        else:
+            self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))
+
+    def _accept(self, site: _Site, vm_id: int, task: Job | Outcome) -> None:
+        transfer = Transfer(vm_id, task, site.office)
+        try:
+            site.schedule.submit(vm_id, transfer)
+        except RuntimeError as error:
+            transfer.answer(Outcome(reason=f"the system allows no more threads: {error}"))
+
+    def _cancel(self, vm_id: int) -> None:
+        cancelled = self._site.schedule.cancel(vm_id) if self._site else 0
+        _log.info("VM %d: %d transfers cancelled", vm_id, cancelled)
+
+    def _refuse(self, request: protocol.Malformed) -> None:
+        """Log a line that asks for nothing that can be done; answer if a VM waits for it."""
+        _log.warning("%s: %s", request.reason, request.text)
+        if request.vm_id is None:
+            return
+        if self._site:
+            self._accept(self._site, request.vm_id, Outcome(reason=request.reason))
+        else:
+            self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))
+
+
+def _settle_process(configuration: Configuration) -> None:
+    """Take the working directory and the priority that the stock driver's wrapper would set."""
+    var = configuration.locations.var
+    try:
+        if var.is_dir():
+            os.chdir(var)
+        if configuration.priority is not None:
+            os.nice(configuration.priority)
+    except OSError as error:
+        _log.warning("working directory %s or PRIORITY not set: %s", var, error)

@@ -1,0 +1,177 @@
+"""What the driver and one worker process say to each other, from start to exit."""
+
+import contextlib
+import logging
+import os
+import select
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import IO, cast
+
+import msgspec
+
+from tm_ansible.engine.job import Line, Message, Outcome, Severity
+from tm_ansible.lines import LineSplitter
+
+_log = logging.getLogger(__name__)
+_decoder = msgspec.json.Decoder(Message)
+
+# Seconds from the request to end until the worker is killed: it has its own to end first.
+_GRACE = 2.0
+# Seconds that a worker may take to exit once it has told the outcome.
+_FAREWELL = 5.0
+_MESSAGE_BYTES = 1024 * 1024
+_COMPLAINT_BYTES = 4096
+_CHUNK = 65536
+# A pipe holds at most this many chunks, however long somebody goes on writing.
+_LAST_CHUNKS = 16
+
+
+class Conversation:
+    """Writes the job, reads messages and complaints, and ends when the process has.
+
+    Attributes:
+        outcome: what the worker has told, if it has.
+        cancelled: whether it was asked to end.
+        complaints: the last lines of its stderr.
+    """
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        job: bytes,
+        wake: int,
+        listener: Callable[[Line], None],
+    ) -> None:
+        """Prepare; nothing is said yet.
+
+        Args:
+            process: just started, with pipes as stdin, stdout and stderr.
+            job: what to write first.
+            wake: an eventfd that asks for the end.
+            listener: called with each line, from the thread that calls ``run``.
+        """
+        streams = (process.stdin, process.stdout, process.stderr)
+        self._stdin, stdout, stderr = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
+        self.outcome: Outcome | None = None
+        self.cancelled = False
+        self.complaints: deque[str] = deque(maxlen=20)
+        self._process = process
+        self._input = memoryview(job)
+        self._wake = wake
+        self._listener = listener
+        self._deadline: float | None = None
+        self._messages = LineSplitter(_MESSAGE_BYTES)
+        self._complaint_lines = LineSplitter(_COMPLAINT_BYTES)
+        self._stdout, self._stderr = stdout.fileno(), stderr.fileno()
+
+    def run(self) -> None:
+        """Talk until the process has exited."""
+        exited = os.pidfd_open(self._process.pid)
+        try:
+            self._serve(exited)
+        finally:
+            os.close(exited)
+
+    def read_rest(self) -> None:
+        """Read what is left in the pipes of a process that has exited."""
+        for read in (self._read_message, self._read_complaint):
+            for _ in range(_LAST_CHUNKS):
+                if not read():
+                    break
+
+    def _serve(self, exited: int) -> None:
+        poll = select.poll()
+        steps: dict[int, Callable[[], bool]] = {
+            self._stdout: self._read_message,
+            self._stderr: self._read_complaint,
+            self._wake: self._ask_to_end,
+            self._stdin.fileno(): self._write_job,
+        }
+        for descriptor in steps:
+            os.set_blocking(descriptor, False)
+            poll.register(descriptor, select.POLLIN)
+        poll.modify(self._stdin.fileno(), select.POLLOUT)
+        poll.register(exited, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll(self._patience())]
+            self._keep_deadline()
+            if exited in ready:
+                return
+            for descriptor in ready:
+                if not steps[descriptor]():
+                    with contextlib.suppress(KeyError):
+                        poll.unregister(descriptor)
+
+    def _patience(self) -> float | None:
+        """Milliseconds until the deadline; None for no limit."""
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline - time.monotonic()) * 1000 + 1
+
+    def _keep_deadline(self) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._process.kill()
+            self._deadline = None
+
+    def _end_within(self, seconds: float) -> None:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + seconds
+
+    def _write_job(self) -> bool:
+        """Write some of the job; tell whether there is more. The pipe stays open behind it."""
+        try:
+            self._input = self._input[os.write(self._stdin.fileno(), self._input) :]
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return bool(self._input)
+
+    def _ask_to_end(self) -> bool:
+        self.cancelled = True
+        self._stdin.close()
+        self._end_within(_GRACE)
+        return False
+
+    def _read_message(self) -> bool:
+        chunk = _read(self._stdout)
+        for line in self._messages.feed(chunk or b""):
+            self._take(line)
+        if self._messages.dropped:
+            self._messages.dropped = 0
+            text = f"a message of more than {_MESSAGE_BYTES} bytes was dropped"
+            self._listener(Line(severity=Severity.WARNING, text=text))
+        if chunk == b"":
+            self._end_within(_FAREWELL)
+        return bool(chunk) or chunk is None
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = _decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            _log.debug("the worker wrote no message: %r", line[:200])
+            return
+        if isinstance(message, Line):
+            self._listener(message)
+        else:
+            self.outcome = message
+            self._end_within(_FAREWELL)
+
+    def _read_complaint(self) -> bool:
+        chunk = _read(self._stderr)
+        for line in self._complaint_lines.feed(chunk or b""):
+            text = line.decode("utf-8", "backslashreplace").rstrip()
+            self.complaints.append(text)
+            _log.debug("worker %d: %s", self._process.pid, text)
+        return bool(chunk) or chunk is None
+
+
+def _read(descriptor: int) -> bytes | None:
+    """Read a chunk; empty at the end of the stream, None when there is nothing yet."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None

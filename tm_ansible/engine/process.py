@@ -1,0 +1,248 @@
+"""The real engine: each job in a worker process, whose death is an outcome like another."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from tm_ansible.engine import marked
+from tm_ansible.engine.conversation import Conversation
+from tm_ansible.engine.job import Job, Line, Outcome
+from tm_ansible.errors import EngineError
+
+_log = logging.getLogger(__name__)
+_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+_WORKER = "tm_ansible.engine.worker"
+# How often to try to clean up while the system has no descriptor to spare, and the pause.
+_LOOKS = 10
+_LOOK_SECONDS = 0.3
+
+
+class ProcessEngine:
+    """Starts a worker process for each job.
+
+    Each run has a directory for temporary files, ``tm_ansible.<marker>``, as its TMPDIR. It is
+    removed at the end, however the worker has ended.
+    """
+
+    def __init__(self, worker: str = _WORKER) -> None:
+        """Choose what is run.
+
+        Args:
+            worker: the module whose main program is the worker.
+        """
+        self._worker = worker
+
+    def start(self, job: Job, listener: Callable[[Line], None]) -> "ProcessRun":
+        """Start a job.
+
+        Args:
+            job: what to do; its marker is this run's alone.
+            listener: called from another thread with each line as it happens.
+
+        Returns:
+            The run under way.
+
+        Raises:
+            EngineError: the worker process could not be started.
+        """
+        directory = _temporary_root(job.environment) / f"tm_ansible.{job.marker}"
+        try:
+            directory.mkdir(mode=0o700)
+        except OSError as error:
+            raise EngineError(f"no directory for temporary files: {error}") from error
+        try:
+            return ProcessRun(job, listener, _spawn(self._worker, job, directory), directory)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise EngineError(f"cannot start a worker process: {error}") from error
+
+
+class ProcessRun:
+    """A worker process under way, looked after by a thread."""
+
+    def __init__(
+        self,
+        job: Job,
+        listener: Callable[[Line], None],
+        process: "subprocess.Popen[bytes]",
+        directory: Path,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            job: what the process is to do.
+            listener: called with each line.
+            process: just started.
+            directory: its temporary files; removed at the end.
+
+        Raises:
+            OSError: no descriptor is left.
+            RuntimeError: the system allows no thread.
+        """
+        self._job = job
+        self._listener = listener
+        self._process = process
+        self._directory = directory
+        self._label = job.actions[0].label if job.actions else "transfer"
+        self._labels = {action.label for action in job.actions}
+        self._outcome = Outcome()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._wake: int | None = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(_abandon, process)
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+            undo.callback(os.close, self._wake)
+            threading.Thread(target=self._look_after, name="run", daemon=True).start()
+            undo.pop_all()
+
+    def wait(self) -> Outcome:
+        """Block until the run has ended and every process of it is gone; never raises."""
+        self._ended.wait()
+        return self._outcome
+
+    def cancel(self) -> None:
+        """Ask the run to end; returns at once and may be called twice. ``wait`` tells when."""
+        with self._lock:
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
+
+    def _look_after(self) -> None:
+        assert self._wake is not None  # noqa: S101 - for the type checker
+        job = msgspec.json.encode(self._job) + b"\n"
+        conversation = Conversation(self._process, job, self._wake, self._hear)
+        try:
+            conversation.run()
+            self._end_processes()
+            conversation.read_rest()
+            self._outcome = self._conclude(conversation)
+        except Exception as error:
+            _log.exception("%s: the driver made an error", self._label)
+            self._outcome = Outcome(reason=f"{self._label}: cannot look after the run: {error}")
+            self._end_processes()
+        finally:
+            self._let_go()
+            self._ended.set()
+
+    def _hear(self, line: Line) -> None:
+        """Pass a line on and note which action it tells of."""
+        label = line.text.partition(": ")[0]
+        if label in self._labels:
+            self._label = label
+        self._listener(line)
+
+    def _end_processes(self) -> None:
+        """End all that the run has started. Looking takes descriptors, which may be scarce."""
+        self._close_request()
+        left: list[int] | None = None
+        for _ in range(_LOOKS):
+            try:
+                left = marked.end(self._job.marker)
+                break
+            except OSError as error:
+                _log.warning("%s: looking for processes: %s", self._label, error)
+                time.sleep(_LOOK_SECONDS)
+        if left != []:
+            _log.error("%s: processes that do not end: %s", self._label, left or "unknown")
+        if self._process.pid not in (left or []):
+            self._process.kill()
+            self._process.wait()
+
+    def _close_request(self) -> None:
+        """Close what asks the run to end: it is over, or must be."""
+        with self._lock:
+            if self._wake is not None:
+                os.close(self._wake)
+            self._wake = None
+        _close(self._process.stdin)
+
+    def _let_go(self) -> None:
+        self._close_request()
+        _close(self._process.stdout)
+        _close(self._process.stderr)
+        for _ in range(_LOOKS):
+            shutil.rmtree(self._directory, ignore_errors=True)
+            if not self._directory.exists():
+                return
+            time.sleep(_LOOK_SECONDS)
+        _log.warning("%s: cannot remove %s", self._label, self._directory)
+
+    def _conclude(self, conversation: Conversation) -> Outcome:
+        """Tell how the run ended, whether or not the worker could."""
+        if conversation.outcome:
+            return conversation.outcome
+        if conversation.cancelled:
+            return Outcome(reason=f"{self._label}: cancelled", cancelled=True)
+        complaints = tuple(conversation.complaints)
+        cause = _death(self._process.returncode)
+        return Outcome(reason=f"{self._label}: the worker process {cause}", detail=complaints)
+
+
+def end_orphans(token: str, environment: Mapping[str, str]) -> list[int]:
+    """End what the runs of a dead driver have left: processes and temporary files.
+
+    Args:
+        token: the beginning of their markers, without the dot behind it.
+        environment: of runs; it says where temporary files are.
+
+    Returns:
+        Processes that did not end: none, unless the kernel holds one.
+    """
+    left = marked.end(f"{token}.")
+    for directory in _temporary_root(environment).glob(f"tm_ansible.{token}.*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid == os.geteuid():
+                shutil.rmtree(directory, ignore_errors=True)
+    return left
+
+
+def _spawn(worker: str, job: Job, directory: Path) -> "subprocess.Popen[bytes]":
+    """Start the worker where it finds this very package, whatever its environment says."""
+    environment = {**job.environment, marked.VARIABLE: job.marker, "TMPDIR": str(directory)}
+    return subprocess.Popen(
+        [sys.executable, "-m", worker],
+        cwd=_PACKAGE_PARENT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    if stream:
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def _abandon(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.communicate()
+
+
+def _death(status: int | None) -> str:
+    if status is None:
+        return "does not end"
+    if status >= 0:
+        return f"ended with status {status} and told no outcome"
+    with contextlib.suppress(ValueError):
+        return f"was killed (signal {-status}, {signal.Signals(-status).name})"
+    return f"was killed (signal {-status})"
+
+
+def _temporary_root(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("TMPDIR") or tempfile.gettempdir())
