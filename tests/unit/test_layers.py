@@ -8,11 +8,12 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tm_ansible"
 # From the ground up. A module may import what stands on a lower floor, or beside it on its own.
 FLOORS = [
     {"errors", "engine.job", "lines", "complaint"},
-    {"protocol", "template", "endpoint", "locations", "rcfile", "yamlfile", "content", "log"},
+    {"protocol", "template", "endpoint", "locations", "rcfile", "yamlfile", "content", "stdio"},
     {"script", "settings", "writer"},
+    {"log"},
     {"actionmap"},
     {"configuration"},
-    {"actions", "journal", "schedule", "arguments", "stdio"},
+    {"actions", "journal", "schedule", "arguments"},
     {
         "engine.marked",
         "engine.events",
