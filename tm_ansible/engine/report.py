@@ -22,13 +22,22 @@ _MOST_LINES = 20
 
 # Tasks that prepare others, or say themselves what is to be said.
 _SILENT = frozenset(
-    """
-    ansible.builtin.add_host ansible.builtin.assert ansible.builtin.gather_facts
-    ansible.builtin.group_by ansible.builtin.import_role ansible.builtin.import_tasks
-    ansible.builtin.include_role ansible.builtin.include_tasks ansible.builtin.include_vars
-    ansible.builtin.meta ansible.builtin.set_fact ansible.builtin.setup
-    ansible.builtin.validate_argument_spec one.tm.log one.tm.script
-    """.split()
+    (
+        "ansible.builtin.add_host",
+        "ansible.builtin.assert",
+        "ansible.builtin.gather_facts",
+        "ansible.builtin.group_by",
+        "ansible.builtin.import_role",
+        "ansible.builtin.import_tasks",
+        "ansible.builtin.include_role",
+        "ansible.builtin.include_tasks",
+        "ansible.builtin.include_vars",
+        "ansible.builtin.meta",
+        "ansible.builtin.set_fact",
+        "ansible.builtin.setup",
+        "ansible.builtin.validate_argument_spec",
+        "one.tm.log",
+    )
 )
 
 

@@ -1,0 +1,85 @@
+"""One of the two programs of a transfer, running, and why it ended."""
+
+import os
+import signal
+import subprocess
+import threading
+from typing import Optional
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.plugin_utils import farside
+from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
+
+__metaclass__ = type
+
+STDERR_BYTES = 8192
+END_SECONDS = 5.0
+
+
+class Side:
+    """One of the two programs, running.
+
+    Attributes:
+        host: where it runs.
+        process: what runs it, here.
+    """
+
+    def __init__(self, host: Far, stdin: int, stdout: int) -> None:
+        """Start it."""
+        self.host = host
+        self.process = subprocess.Popen(
+            host.argv(farside.command(host.python)),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._stderr = b""
+        self._reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._reader.start()
+
+    def _read_stderr(self) -> None:
+        for block in iter(lambda: os.read(self.process.stderr.fileno(), STDERR_BYTES), b""):
+            self._stderr = (self._stderr + block)[-STDERR_BYTES:]
+
+    def end(self) -> None:
+        """Kill it if it has not ended, and collect it."""
+        if self.process.poll() is None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self._reader.join(END_SECONDS)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+
+    def lost(self, when: str) -> TmError:
+        """Say why it ended before its work was done, and when that was."""
+        try:
+            code = self.process.wait(END_SECONDS)  # type: Optional[int]
+        except subprocess.TimeoutExpired:
+            code = None
+        self._reader.join(END_SECONDS if code is not None else 0)
+        detail = self._stderr.decode("utf-8", "replace").splitlines()[-20:]
+        return TmError(self._cause(code, " ".join(detail), when), detail)
+
+    def _cause(self, code: Optional[int], errors: str, when: str) -> str:
+        name = self.host.name
+        if code == 127 or "command not found" in errors:
+            return "%s is not on %s; install it or set ansible_python_interpreter" % (
+                self.host.python,
+                name,
+            )
+        if "password is required" in errors:
+            return (
+                "become on %s needs a password, which cannot be given while images are moved; "
+                "allow it without one (sudo: NOPASSWD)" % name
+            )
+        if code in (None, 255):
+            return "the connection to %s was lost %s" % (name, when)
+        return "the program on %s ended with code %d %s" % (name, code, when)

@@ -1,0 +1,183 @@
+"""What ``tm-ansible check`` looks at on the hosts."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tm_ansible.actions import job_for
+from tm_ansible.cli.findings import Finding, bad, doubtful, good
+from tm_ansible.cli.session import new_marker
+from tm_ansible.configuration import Configuration
+from tm_ansible.engine.causes import plain_cause
+from tm_ansible.engine.job import Job, PlaybookRun
+from tm_ansible.engine.process import ProcessEngine
+from tm_ansible.errors import EngineError
+
+_OLDEST_PYTHON = (3, 6)
+_LITTLE_MIB = 1024
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """A directory as module one.tm.probe reports it; sizes in MiB."""
+
+    path: str
+    exists: bool
+    within: str
+    writable: bool
+    free_mib: int
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A group as ansible-inventory lists it."""
+
+    hosts: tuple[str, ...] = ()
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """The result of module one.tm.probe, or of its failure."""
+
+    python: str = ""
+    user: str = ""
+    programs: dict[str, str | None] = {}
+    directories: tuple[Directory, ...] = ()
+    unreachable: bool = False
+    failed: bool = False
+    msg: str = ""
+    module_stderr: str = ""
+
+
+def check(configuration: Configuration) -> Iterator[Finding]:
+    """Look at the inventories and at every host in them."""
+    inventories = configuration.options.inventories
+    if not inventories:
+        yield doubtful(
+            "inventory",
+            "none: hosts are reached by their names, with ssh's own configuration",
+            "name one in settings.yml (inventory:) to have the hosts looked at here",
+        )
+        return
+    try:
+        names = _host_names(configuration)
+    except EngineError as error:
+        yield bad("inventory", str(error), "correct the inventory that settings.yml names")
+        return
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    yield good("inventory", f"{len(names)} hosts: {shown}" if names else "no hosts")
+    if names:
+        yield from _check_hosts(configuration)
+
+
+def _host_names(configuration: Configuration) -> list[str]:
+    options = [word for path in configuration.options.inventories for word in ("-i", path)]
+    if configuration.options.vault_password_file:
+        options += ["--vault-password-file", configuration.options.vault_password_file]
+    # Without these, a file that no plugin understands counts as an empty inventory.
+    strict = {
+        f"ANSIBLE_INVENTORY_{name}": "1" for name in ("UNPARSED_FAILED", "ANY_UNPARSED_IS_FAILED")
+    }
+    try:
+        done = subprocess.run(
+            ["ansible-inventory", "--list", *options],
+            env={**configuration.environment, **strict},
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=120,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"ansible-inventory: {error}") from error
+    if done.returncode != 0:
+        raise EngineError(" ".join(done.stderr.split())[:500])
+    groups = msgspec.json.decode(done.stdout, type=dict[str, Group])
+    return sorted({host for group in groups.values() for host in group.hosts})
+
+
+def _check_hosts(configuration: Configuration) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="tm-ansible.") as directory:
+        report = Path(directory, "report.json")
+        run = ProcessEngine().start(_job(configuration, report), lambda _line: None)
+        outcome = run.wait()
+        if outcome.reason is not None or not report.exists():
+            yield bad("hosts", str(outcome.reason), "see the message")
+            return
+        found = msgspec.json.decode(report.read_bytes(), type=dict[str, Probed])
+    needed = not _is_local(configuration)
+    for host, probed in found.items():
+        for finding in _judge(host, probed):
+            yield finding if needed else _as_advice(finding)
+
+
+def _job(configuration: Configuration, report: Path) -> Job:
+    job = job_for(-1, [], configuration, marker=new_marker())
+    playbook = str(configuration.content.root / "playbooks" / "check.yml")
+    probe = PlaybookRun(label="check", playbook=playbook, variables={"tm_report": str(report)})
+    return msgspec.structs.replace(job, actions=(probe,))
+
+
+def _is_local(configuration: Configuration) -> bool:
+    """Tell whether every action runs on the front-end."""
+    local = {configuration.content.root / "playbooks" / model for model in ("nfs", "dummy")}
+    return all(Path(program.path).parent in local for program in configuration.programs.values())
+
+
+def _as_advice(finding: Finding) -> Finding:
+    if finding.remedy:
+        text = f"{finding.text} (this storage model does not use it)"
+        return good(finding.subject, text)
+    return finding
+
+
+def _judge(host: str, probed: Probed) -> Iterator[Finding]:
+    if probed.unreachable:
+        yield bad(
+            host,
+            f"cannot be reached: {plain_cause([probed.msg])}",
+            f"make `ssh {host}` work for this user without a question, or correct the inventory",
+        )
+        return
+    if probed.failed or not probed.python:
+        cause = plain_cause([probed.module_stderr or probed.msg or "no answer"])
+        yield bad(
+            host,
+            f"modules do not run: {cause}",
+            "install python3, or set ansible_python_interpreter in the inventory",
+        )
+        return
+    yield _judge_python(host, probed)
+    yield from _judge_programs(host, probed.programs)
+    for directory in probed.directories:
+        yield judge_directory(host, directory)
+
+
+def _judge_python(host: str, probed: Probed) -> Finding:
+    version = tuple(int(part) for part in probed.python.split(".")[:2])
+    text = f"reached as {probed.user}, Python {probed.python}"
+    if version < _OLDEST_PYTHON:
+        return bad(host, text, "set ansible_python_interpreter to a Python 3.6 or newer")
+    return good(host, text)
+
+
+def _judge_programs(host: str, programs: Mapping[str, Any]) -> Iterator[Finding]:
+    if not programs.get("mkswap"):
+        yield bad(host, "has no mkswap: MKSWAP fails", "install util-linux there")
+    for name, package in (("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")):
+        if not programs.get(name):
+            what = "file systems" if name == "mke2fs" else "qcow2 images"
+            text = f"has no {name}: MKIMAGE cannot make {what} there"
+            yield doubtful(host, text, f"install {package} there if you need it")
+
+
+def judge_directory(subject: str, directory: Directory) -> Finding:
+    """Tell whether VMs' files can be in a directory."""
+    path, free = directory.path, f"{directory.free_mib / 1024:.1f} GiB free"
+    if not directory.writable:
+        text = f"{directory.within} is not writable"
+        return bad(subject, text, f"let the user of the transfers write to {path}")
+    if directory.free_mib < _LITTLE_MIB:
+        return doubtful(subject, f"{path}: only {free}", "make room there")
+    there = "" if directory.exists else f", will be made in {directory.within}"
+    return good(subject, f"{path}: {free}{there}")
