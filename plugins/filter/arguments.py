@@ -1,0 +1,77 @@
+"""Filters for an action's arguments: ``<host>:<path>`` or a URL."""
+
+import re
+import socket
+from typing import Any, Callable, Dict, Iterable, List
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.one.tm.plugins.module_utils import paths
+
+LOCAL = ("", "localhost", "127.0.0.1", "::1")
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$")
+ADDRESS = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?$")
+PATTERNS = ("all", "ungrouped")
+
+
+def arg_host(argument: str) -> str:
+    """Return the host of an argument; the server's name of a URL, nothing of a path alone."""
+    return paths.split(argument)[0]
+
+
+def arg_path(argument: str) -> str:
+    """Return the path of an argument, without repeated slashes."""
+    return paths.split(argument)[1]
+
+
+def arg_scheme(argument: str) -> str:
+    """Return the scheme of a URL in lower case; nothing for other arguments."""
+    return paths.scheme(argument)
+
+
+def shown(argument: str) -> str:
+    """Return an argument without the secrets that a URL may have."""
+    return paths.without_secrets(argument)
+
+
+def target(argument: str, front_ends: Iterable[str] = ()) -> str:
+    """Return the inventory name of an argument's host, ``localhost`` for the front-end.
+
+    Args:
+        argument: as the action has it; the hosts of URLs are none of ours: the front-end.
+        front_ends: names that mean the front-end, besides this machine's own.
+
+    Raises:
+        AnsibleFilterError: it is neither a name nor an address.
+    """
+    host = "" if paths.scheme(argument) else paths.split(argument)[0]
+    if host in LOCAL or host in front_ends or host in _own_names():
+        return "localhost"
+    if host in PATTERNS or not (NAME.match(host) or ADDRESS.match(host)):
+        raise AnsibleFilterError("%s is neither a host name nor an address" % ascii(host)[:300])
+    return host
+
+
+def targets(arguments: Iterable[str], front_ends: Iterable[str] = ()) -> List[str]:
+    """Return the inventory names of several arguments' hosts, without the front-end."""
+    names = {target(argument, front_ends) for argument in arguments}
+    return sorted(names - {"localhost"})
+
+
+def _own_names() -> List[str]:
+    name = socket.gethostname()
+    return [name, name.partition(".")[0]]
+
+
+class FilterModule:
+    """The filters, by the names that playbooks use."""
+
+    def filters(self) -> Dict[str, Callable[..., Any]]:
+        """Return them."""
+        return {
+            "arg_host": arg_host,
+            "arg_path": arg_path,
+            "arg_scheme": arg_scheme,
+            "shown": shown,
+            "target": target,
+            "targets": targets,
+        }

@@ -1,0 +1,267 @@
+"""Copy one file on one host: no data where the file system can share it, holes stay holes."""
+
+import errno
+import fcntl
+import os
+import stat
+from typing import Iterator, NamedTuple, Tuple
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.files import (
+    Attributes,
+    make_directory,
+    need_room,
+    new_file,
+    publish,
+    temporary_name,
+)
+
+BLOCK = 1024 * 1024
+ZEROS = bytes(BLOCK)
+HOLE = 64 * 1024
+FICLONE = 0x40049409  # ioctl_ficlone(2)
+NOT_HERE = (
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+    errno.ENOTTY,
+    errno.EXDEV,
+    errno.EBADF,
+    errno.EPERM,
+    errno.ETXTBSY,
+    errno.EISDIR,
+)
+
+
+class Source(NamedTuple):
+    """An open source.
+
+    Attributes:
+        path: its path, for messages.
+        descriptor: open for reading.
+        size: its length in bytes; of a block device too.
+        state: what fstat said when it was opened.
+    """
+
+    path: str
+    descriptor: int
+    size: int
+    state: os.stat_result
+
+    @property
+    def is_file(self) -> bool:
+        """Tell a file from a block device."""
+        return stat.S_ISREG(self.state.st_mode)
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes that are not holes, as far as the file system tells."""
+        return min(self.size, self.state.st_blocks * 512) if self.is_file else self.size
+
+    def check_unchanged(self) -> None:
+        """Refuse a source that somebody wrote to meanwhile.
+
+        Raises:
+            TmError: it changed.
+        """
+        if not self.is_file:
+            return
+        now, then = os.fstat(self.descriptor), self.state
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            raise TmError("%s changed while it was copied; stop its writer" % self.path)
+
+
+def open_source(path: str, follow: bool = True) -> Source:
+    """Open a file or block device for copying.
+
+    Args:
+        path: where it is.
+        follow: whether a symbolic link stands for its target.
+
+    Raises:
+        TmError: it is missing, unreadable, or nothing that has contents.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        raise TmError("the source %s does not exist" % path) from None
+    except PermissionError:
+        raise TmError(
+            "the source %s is not readable for user number %d" % (path, os.geteuid())
+        ) from None
+    state = os.fstat(descriptor)
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISBLK(state.st_mode)):
+        os.close(descriptor)
+        kind = "a directory" if stat.S_ISDIR(state.st_mode) else "neither a file nor a block device"
+        raise TmError("the source %s is %s, an image is needed" % (path, kind))
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    return Source(path, descriptor, size, state)
+
+
+def is_complete(source: Source, destination: str) -> bool:
+    """Tell whether a destination has the source's size and modification time already."""
+    try:
+        there = os.lstat(destination)
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(there.st_mode):
+        raise TmError("the destination %s is a directory, not an image" % destination)
+    return (
+        source.is_file
+        and stat.S_ISREG(there.st_mode)
+        and there.st_size == source.size
+        and there.st_mtime_ns == source.state.st_mtime_ns
+    )
+
+
+def copy(source: Source, destination: str, attributes: Attributes) -> None:
+    """Copy a source to its destination, whole or not at all.
+
+    Args:
+        source: what to copy.
+        destination: path; its directory is made.
+        attributes: mode and owner of the new file.
+
+    Raises:
+        TmError: there is no room, or the source changed.
+        OSError: reading or writing failed.
+    """
+    directory = os.path.dirname(destination)
+    make_directory(directory, attributes)
+    with about(destination), new_file(destination) as descriptor:
+        if not share(source, descriptor):
+            need_room(directory, source.data_bytes)
+            copy_contents(source, descriptor, destination)
+        finish(source, descriptor, destination)
+        publish(temporary_name(destination), destination, attributes)
+
+
+def finish(source: Source, descriptor: int, destination: str) -> None:
+    """Check a copy's length and give it the source's modification time.
+
+    Raises:
+        TmError: the source changed meanwhile, or the copy is not as long as the source.
+    """
+    source.check_unchanged()
+    written = os.fstat(descriptor).st_size
+    if written != source.size:
+        raise TmError("%s has %d bytes instead of %d" % (destination, written, source.size))
+    if source.is_file:
+        os.utime(descriptor, ns=(source.state.st_atime_ns, source.state.st_mtime_ns))
+
+
+def share(source: Source, descriptor: int) -> bool:
+    """Share the source's blocks with a new file (reflink); return whether that is possible."""
+    if not source.is_file:
+        return False
+    try:
+        fcntl.ioctl(descriptor, FICLONE, source.descriptor)
+    except OSError as error:
+        if error.errno in NOT_HERE:
+            return False
+        raise
+    return True
+
+
+def copy_contents(source: Source, descriptor: int, destination: str) -> None:
+    """Copy the data of a source; holes and blocks of zeros become holes.
+
+    Args:
+        source: what to copy.
+        descriptor: an empty file, open for writing.
+        destination: its name in messages.
+    """
+    on_server = _same_server(source, descriptor)
+    with about(destination):
+        os.ftruncate(descriptor, source.size)
+    for begin, end in extents(source.descriptor, source.size):
+        done = _copy_on_server(source, descriptor, begin, end) if on_server else begin
+        _copy_blocks(source, descriptor, done, end, destination)
+
+
+def extents(descriptor: int, size: int) -> Iterator[Tuple[int, int]]:
+    """Yield begin and end of each piece of data in a file, by ``lseek(2)`` SEEK_DATA.
+
+    Args:
+        descriptor: of a file or block device.
+        size: its length in bytes.
+    """
+    offset = 0
+    while offset < size:
+        try:
+            begin = os.lseek(descriptor, offset, os.SEEK_DATA)
+            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            begin, end = offset, size
+        yield begin, min(end, size)
+        offset = end
+
+
+def _same_server(source: Source, descriptor: int) -> bool:
+    """Tell whether both files are on one network file system, whose server may copy by itself.
+
+    A file system without a block device (NFS, CIFS, Ceph) has a device number with major 0.
+    """
+    device = os.fstat(descriptor).st_dev
+    return (
+        hasattr(os, "copy_file_range")
+        and source.is_file
+        and device == source.state.st_dev
+        and os.major(device) == 0
+    )
+
+
+def _copy_on_server(source: Source, descriptor: int, begin: int, end: int) -> int:
+    """Copy by ``copy_file_range(2)``; return where it ended, perhaps before the end."""
+    while begin < end:
+        try:
+            done = os.copy_file_range(
+                source.descriptor, descriptor, min(end - begin, 1 << 30), begin, begin
+            )
+        except OSError as error:
+            if error.errno in NOT_HERE:
+                return begin
+            raise
+        if done == 0:
+            return begin
+        begin += done
+    return begin
+
+
+def _copy_blocks(source: Source, descriptor: int, begin: int, end: int, destination: str) -> None:
+    while begin < end:
+        with about(source.path):
+            data = os.pread(source.descriptor, min(BLOCK, end - begin), begin)
+        if not data:
+            raise TmError("%s became shorter while it was copied; stop its writer" % source.path)
+        with about(destination):
+            write_sparse(descriptor, data, begin)
+        begin += len(data)
+
+
+def write_sparse(descriptor: int, data: bytes, offset: int) -> None:
+    """Write a block into a file that is all hole there; pieces of zeros are left out.
+
+    Args:
+        descriptor: open for writing, already as long as it will be.
+        data: at most 1 MiB.
+        offset: where it goes, in bytes.
+    """
+    if data == ZEROS[: len(data)]:
+        return
+    view = memoryview(data)
+    for start in range(0, len(data), HOLE):
+        end = min(start + HOLE, len(data))
+        if not data.startswith(ZEROS[: end - start], start):
+            write_all(descriptor, view[start:end], offset + start)
+
+
+def write_all(descriptor: int, piece: memoryview, offset: int) -> None:
+    """Write a whole piece at an offset, in as many calls as it takes."""
+    while piece:
+        done = os.pwrite(descriptor, piece, offset)
+        piece = piece[done:]
+        offset += done

@@ -1,0 +1,199 @@
+"""A source with a URL, fetched by the host that wants it."""
+
+import calendar
+import contextlib
+import email.utils
+import os
+import socket
+import stat
+from http.client import HTTPException
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote
+
+from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
+from ansible.module_utils.urls import MissingModuleError, open_url
+from ansible_collections.one.tm.plugins.module_utils.copying import BLOCK, write_sparse
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.files import (
+    Attributes,
+    attributes_of,
+    make_directory,
+    need_room,
+    new_file,
+    publish,
+    temporary_name,
+)
+from ansible_collections.one.tm.plugins.module_utils.paths import checked, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.module_utils.tree import same_contents
+
+
+class Offer(NamedTuple):
+    """What a server says before it sends.
+
+    Attributes:
+        size: in bytes, or None.
+        modified: seconds since the epoch, or None.
+    """
+
+    size: Optional[int]
+    modified: Optional[int]
+
+
+def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Fetch a URL unless the destination is what it offers.
+
+    Args:
+        params: url, destination, timeout (seconds of silence), mode, owner, group.
+        check_mode: ask the server, and only tell what would be done.
+
+    Raises:
+        TmError: the server does not give the whole file; no message has the URL's secrets.
+    """
+    attributes = attributes_of(params)
+    destination = checked(params["destination"], "destination")
+    name = os.path.basename(destination)
+    remote = Remote(params["url"], params["timeout"])
+    try:
+        offer = remote.open()
+        if _is_complete(offer, destination):
+            size = None
+        elif check_mode:
+            log = "would download %s to %s" % (remote.shown, name)
+            return {"changed": True, "tm_log": [log]}
+        else:
+            size = _save(remote, offer, destination, attributes)
+    finally:
+        remote.close()
+    if size is None:
+        return {"changed": False, "tm_log": ["%s is already complete" % name]}
+    log = "downloaded %s to %s, %s" % (remote.shown, name, human(size))
+    return {"changed": True, "tm_log": [log], "bytes": size}
+
+
+def secrets_of(url: str) -> List[str]:
+    """Return what may not be shown of a URL, for Ansible to keep it out of every output.
+
+    A short query is no secret, and hiding it would blacken innocent words.
+    """
+    authority, _slash, path = url.partition("://")[2].partition("/")
+    query = path.partition("?")[2].partition("#")[0]
+    password = authority.rpartition("@")[0].partition(":")[2]
+    secrets = [password, query if len(query) >= 8 else ""]
+    return [text for secret in secrets if secret for text in (secret, unquote(secret))]
+
+
+class Remote:
+    """A file on a server. All its errors name the URL without its secrets."""
+
+    def __init__(self, url: str, timeout: int) -> None:
+        """Keep the URL and the longest silence in seconds."""
+        self._url = url
+        self._timeout = timeout
+        self._response = None  # type: Any
+        self.shown = without_secrets(url)
+
+    def open(self) -> Offer:
+        """Ask for the file and return what the server says of it."""
+        with self._in_words():
+            # As it is: a compressed image would have neither the size nor the bytes announced.
+            self._response = open_url(
+                self._url, timeout=self._timeout, decompress=False, http_agent="tm_ansible"
+            )
+        return read_offer(self._response.headers)
+
+    def read(self) -> bytes:
+        """Return the next piece, full size but at the end; empty behind it."""
+        pieces, missing = [], BLOCK
+        while missing:
+            with self._in_words():
+                piece = self._response.read(missing)
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._response is not None:
+            self._response.close()
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except socket.timeout:
+            cause = "no data for %d s" % self._timeout
+        except HTTPError as error:
+            cause = "the server says %d %s" % (error.code, error.reason)
+            error.close()
+        except URLError as error:
+            cause = str(error.reason)
+        except (OSError, EOFError, HTTPException, ValueError) as error:
+            cause = "%s (%s)" % (error, type(error).__name__)
+        except (UrlsConnectionError, MissingModuleError) as error:
+            cause = str(error)
+        else:
+            return
+        for secret in secrets_of(self._url):
+            cause = cause.replace(secret, "***")
+        raise TmError("downloading %s failed: %s" % (self.shown, cause))
+
+
+def read_offer(headers: Any) -> Offer:
+    """Return size and time of a response.
+
+    Args:
+        headers: ``Content-Length`` and ``Last-Modified`` (RFC 9110, 8.6 and 8.8.2), where given.
+    """
+    length = headers.get("Content-Length")
+    parsed = email.utils.parsedate(headers.get("Last-Modified") or "")
+    return Offer(
+        int(length) if length and length.isdigit() else None,
+        calendar.timegm(parsed) if parsed else None,
+    )
+
+
+def _is_complete(offer: Offer, destination: str) -> bool:
+    """Tell whether a destination has the size and time offered; without both nobody knows."""
+    try:
+        there = os.lstat(destination)
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(there.st_mode):
+        raise TmError("the destination %s is a directory, not an image" % destination)
+    return (there.st_size, int(there.st_mtime)) == offer and stat.S_ISREG(there.st_mode)
+
+
+def _save(remote: Remote, offer: Offer, destination: str, attributes: Attributes) -> Optional[int]:
+    """Fetch to a destination; return its size in bytes, or None if it was there already."""
+    directory = os.path.dirname(destination)
+    make_directory(directory, attributes)
+    if offer.size:
+        need_room(directory, offer.size)
+    temporary = temporary_name(destination)
+    with about(destination), new_file(destination) as descriptor:
+        size = _receive(remote, descriptor)
+        if offer.size is not None and size != offer.size:
+            raise TmError(
+                "downloading %s failed: %d bytes came instead of %d"
+                % (remote.shown, size, offer.size)
+            )
+        if os.path.isfile(destination) and same_contents(temporary, destination):
+            return None
+        if offer.modified is not None:
+            os.utime(descriptor, (offer.modified, offer.modified))
+        publish(temporary, destination, attributes)
+    return size
+
+
+def _receive(remote: Remote, descriptor: int) -> int:
+    """Write what comes into an empty file, zeros as holes; return the number of bytes."""
+    size = 0
+    for data in iter(remote.read, b""):
+        write_sparse(descriptor, data, size)
+        size += len(data)
+    os.ftruncate(descriptor, size)
+    return size

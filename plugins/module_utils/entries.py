@@ -1,0 +1,188 @@
+"""What is to be moved, as a list: a file, or a directory of files, directories and links."""
+
+import os
+import stat
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.tree import names
+
+__metaclass__ = type
+
+FILE = "file"
+DIRECTORY = "directory"
+LINK = "link"
+
+
+class Entry(NamedTuple):
+    """One file, directory or symbolic link.
+
+    Attributes:
+        path: relative to the root; empty for the root itself.
+        type: ``FILE``, ``DIRECTORY`` or ``LINK``.
+        size: of a file, in bytes, holes included.
+        mtime_ns: nanoseconds; None for a block device, whose time means nothing.
+        mode: permission bits.
+        target: of a symbolic link.
+        data: bytes that a file takes on disk.
+        inode: number in its file system.
+        ctime_ns: nanoseconds.
+    """
+
+    path: str
+    type: str
+    size: int
+    mtime_ns: Optional[int]
+    mode: int
+    target: str
+    data: int
+    inode: int
+    ctime_ns: int
+
+
+class Tree:
+    """A list of entries; the first is the root, and a directory comes before its contents."""
+
+    def __init__(self, entries: List[Entry]) -> None:
+        """Take entries.
+
+        Raises:
+            TmError: a path could lead out of the root.
+        """
+        for entry in entries:
+            parts = entry.path.split("/") if entry.path else []
+            if any(part in ("", ".", "..") for part in parts) or "\0" in entry.path:
+                raise TmError("the path %r is not one inside a directory" % entry.path)
+        self.entries = entries
+
+    @property
+    def root(self) -> Entry:
+        """Return the file or directory that was asked for."""
+        return self.entries[0]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files, holes included."""
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def data(self) -> int:
+        """Return the bytes that all files take on the source's disk."""
+        return sum(entry.data for entry in self.entries)
+
+    def is_same_place(self, other: "Tree") -> bool:
+        """Tell whether both are one and the same file or directory.
+
+        A copy has another inode or another change time; the same place has not, also where two
+        hosts see it over a network file system, or where one host goes by two names.
+        """
+        return _identity(self.root) == _identity(other.root)
+
+    def is_complete_copy(self, other: "Tree") -> bool:
+        """Tell whether ``other`` has all of this: same names, types, sizes and times."""
+        return self._contents() == other._contents() and self.root.mtime_ns is not None
+
+    def _contents(self) -> Dict[str, Any]:
+        return {entry.path: _content(entry) for entry in self.entries}
+
+    def to_json(self) -> List[List[Any]]:
+        """Return the entries as JSON values."""
+        return [list(entry) for entry in self.entries]
+
+    @classmethod
+    def from_json(cls, rows: List[List[Any]]) -> "Tree":
+        """Make a tree from what ``to_json`` gave.
+
+        Raises:
+            TmError: a path could lead out of the root.
+        """
+        return cls([Entry(*row) for row in rows])
+
+
+def _identity(entry: Entry) -> Any:
+    return (entry.type, entry.size, entry.inode, entry.mtime_ns, entry.ctime_ns)
+
+
+def _content(entry: Entry) -> Any:
+    if entry.type == FILE:
+        return (FILE, entry.size, entry.mtime_ns)
+    return (entry.type, entry.target)
+
+
+def scan(path: str) -> Tree:
+    """List what is at a path; a symbolic link there is followed, those below it are not.
+
+    Raises:
+        OSError: it cannot be read.
+        TmError: there is something that is no file, directory, link or disk.
+    """
+    real = os.path.realpath(path)
+    root = _entry("", real)
+    below = _below(real, "") if root.type == DIRECTORY else ()
+    return Tree([root, *below])
+
+
+def scan_if_exists(path: str) -> Optional[Tree]:
+    """List what is at a path, or return None if there is nothing that can be a copy."""
+    if os.path.islink(path):
+        return None
+    try:
+        return scan(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _below(directory: str, relative: str) -> Iterator[Entry]:
+    for name in names(directory):
+        path = os.path.join(directory, name)
+        entry = _entry(os.path.join(relative, name), path)
+        yield entry
+        if entry.type == DIRECTORY:
+            for below in _below(path, entry.path):
+                yield below
+
+
+def _entry(relative: str, path: str) -> Entry:
+    status = os.lstat(path)
+    fields = {
+        "path": relative,
+        "size": 0,
+        "mtime_ns": status.st_mtime_ns,
+        "mode": stat.S_IMODE(status.st_mode),
+        "target": "",
+        "data": 0,
+        "inode": status.st_ino,
+        "ctime_ns": status.st_ctime_ns,
+    }  # type: Dict[str, Any]
+    fields.update(_of_type(path, status))
+    return Entry(**fields)
+
+
+def _of_type(path: str, status: os.stat_result) -> Dict[str, Any]:
+    if stat.S_ISREG(status.st_mode):
+        data = min(status.st_size, status.st_blocks * 512)
+        return {"type": FILE, "size": status.st_size, "data": data}
+    if stat.S_ISDIR(status.st_mode):
+        return {"type": DIRECTORY}
+    if stat.S_ISLNK(status.st_mode):
+        return {"type": LINK, "target": os.readlink(path)}
+    if stat.S_ISBLK(status.st_mode):
+        size = _device_size(path)
+        return {"type": FILE, "size": size, "data": size, "mtime_ns": None, "mode": 0o600}
+    raise TmError("%s is no file, directory, link or disk, and cannot be moved" % path)
+
+
+def _device_size(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_END)
+    finally:
+        os.close(descriptor)
+
+
+def changed(entry: Entry, status: os.stat_result) -> bool:
+    """Tell whether a file is no longer what the entry says."""
+    if entry.mtime_ns is None:
+        return entry.inode != status.st_ino
+    now = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return now != (entry.inode, entry.size, entry.mtime_ns)

@@ -1,0 +1,93 @@
+"""End with the connection: nobody is left to hear of the result, so nothing is left behind.
+
+A far process survives the end of its ssh connection when Ansible pipelines. It notices by its
+standard output: poll(2) reports POLLERR once nobody can read what is written there.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import stat
+import threading
+from typing import Iterator
+
+POLL_MILLISECONDS = 500
+GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+_temporary = set()  # type: Set[str]
+_children = set()  # type: Set[int]
+
+
+def start() -> None:
+    """Watch standard output from a thread of its own, and tidy up on SIGTERM and SIGHUP too.
+
+    To be called from the main thread.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_event: _end())
+    threading.Thread(target=_watch, name="lifeline", daemon=True).start()
+
+
+@contextlib.contextmanager
+def temporary(path: str) -> Iterator[str]:
+    """Have a file or tree removed when this process is told to end, or leaves the block.
+
+    Args:
+        path: whatever stands there at the end of the block is removed; nothing is fine.
+    """
+    _temporary.add(path)
+    try:
+        yield path
+    finally:
+        discard(path)
+        _temporary.discard(path)
+
+
+@contextlib.contextmanager
+def child(pid: int) -> Iterator[None]:
+    """Have a process group killed when this process is told to end.
+
+    Args:
+        pid: leader of a process group of its own.
+    """
+    _children.add(pid)
+    try:
+        yield
+    finally:
+        _children.discard(pid)
+
+
+def discard(path: str) -> None:
+    """Remove a temporary file or tree of ours, if it is there."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def give_up() -> None:
+    """Kill the children and remove the temporary files of this process."""
+    for pid in list(_children):
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+    for path in list(_temporary):
+        with contextlib.suppress(OSError):
+            discard(path)
+
+
+def _watch() -> None:
+    poll = select.poll()
+    poll.register(1, 0)
+    while not any(event & GONE for _fd, event in poll.poll(POLL_MILLISECONDS)):
+        pass
+    _end()
+
+
+def _end() -> None:
+    give_up()
+    os._exit(1)

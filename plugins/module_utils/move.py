@@ -1,0 +1,113 @@
+"""MV on one host."""
+
+import errno
+import os
+from typing import Any, Dict
+
+from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.files import (
+    Attributes,
+    make_directory,
+    need_room,
+    new_directory,
+    rename,
+    replaced_name,
+)
+from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
+from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
+from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.tree import copy_tree, prove_tree
+
+KEEP = Attributes()
+
+
+def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Move a file or tree, if it is not yet where it should be.
+
+    Args:
+        params: source, destination, into, allowed_dirs.
+        check_mode: only tell what would be done.
+
+    Raises:
+        TmError: a path is refused, there is nothing to move, or the move failed.
+    """
+    source = check_allowed(params["source"], params["allowed_dirs"], "source")
+    asked = check_allowed(params["destination"], params["allowed_dirs"], "destination")
+    final = final_place(source, asked, params["into"])
+    final = check_allowed(final, params["allowed_dirs"], "destination")
+    if source == final or not os.path.lexists(source):
+        return _nothing_to_do(source, final, check_mode)
+    if final.startswith(source + "/"):
+        raise TmError("refused to move %s into itself, to %s" % (source, final))
+    if not check_mode:
+        tidy_up(source)
+        move(source, final)
+    done = "would move" if check_mode else "moved"
+    return {"changed": True, "tm_log": ["%s %s to %s" % (done, source, final)], "path": final}
+
+
+def final_place(source: str, destination: str, into: bool) -> str:
+    """Return where a source ends up.
+
+    A directory that is there takes the source into it, unless both have the same name: then it is
+    what a resume or a migration left over, and is replaced.
+
+    Args:
+        source: path of what is moved.
+        destination: path as the action names it.
+        into: whether directories take things at all.
+    """
+    name = os.path.basename(source)
+    if into and os.path.isdir(destination) and os.path.basename(destination) != name:
+        return os.path.join(destination, name)
+    return destination
+
+
+def _nothing_to_do(source: str, final: str, check_mode: bool) -> Dict[str, Any]:
+    if not os.path.lexists(final):
+        raise TmError("the source %s does not exist" % source)
+    if source != final and not check_mode:
+        tidy_up(source)
+    return {"changed": False, "tm_log": ["%s is already in its place" % final], "path": final}
+
+
+def tidy_up(source: str) -> None:
+    """Remove what an interrupted move left of its source under a name of ours."""
+    if os.path.lexists(removal.doomed_name(source)):
+        removal.remove_doomed(source)
+
+
+def move(source: str, final: str) -> None:
+    """Rename, or copy, prove and remove where the file systems differ.
+
+    Args:
+        source: real path of a file, link or tree.
+        final: its real path from now on; a file or directory there is replaced by its like.
+
+    Raises:
+        TmError: a mount point is in the way, or the copy could not be proven.
+        OSError: it failed; the source is as it was.
+    """
+    refuse_mounts(source)
+    if os.path.isdir(final) and not os.path.islink(final):
+        refuse_mounts(final)
+    make_directory(os.path.dirname(final), KEEP)
+    try:
+        rename(source, final)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_across(source, final)
+    discard(replaced_name(final))
+
+
+def _move_across(source: str, final: str) -> None:
+    tally = removal.survey(source)
+    need_room(os.path.dirname(final), tally.size)
+    with about(final), new_directory(final) as work:
+        copy = os.path.join(work, "copy")
+        copy_tree(source, copy)
+        prove_tree(source, copy)
+        rename(copy, final)
+    removal.remove(source)

@@ -1,0 +1,139 @@
+"""Which paths may be acted on. Nothing here changes anything."""
+
+import os
+import re
+from typing import Optional, Sequence, Tuple
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+BRACKETS = re.compile(r"\[([^\]]*)\]:(.*)", re.DOTALL)
+
+
+def scheme(argument: str) -> str:
+    """Return the scheme of a URL in lower case, or nothing for ``<host>:<path>`` and paths."""
+    match = SCHEME.match(argument)
+    return match.group(1).lower() if match else ""
+
+
+def split(argument: str) -> Tuple[str, str]:
+    """Split an action's argument into host and path.
+
+    ``<host>:<path>`` is the Storage Guide's form; an IPv6 address stands in brackets. A path alone
+    has no host. Of a URL these are the server's name and the path on it.
+
+    Args:
+        argument: as the transfer script has it.
+    """
+    if scheme(argument):
+        authority, slash, path = argument.partition("://")[2].partition("/")
+        server = re.sub(r":\d*$", "", authority.rpartition("@")[2])
+        return server.strip("[]"), slash + path
+    match = BRACKETS.match(argument)
+    if match:
+        return match.group(1), tidy(match.group(2))
+    if argument.startswith("/") or ":" not in argument:
+        return "", tidy(argument)
+    host, _colon, path = argument.partition(":")
+    return host, tidy(path)
+
+
+def without_secrets(argument: str) -> str:
+    """Return an argument as it may be shown: a URL without user, password, query and fragment."""
+    match = SCHEME.match(argument)
+    if not match:
+        return argument
+    authority, slash, path = argument[match.end() :].partition("/")
+    shown = authority.rpartition("@")[2] + slash + path
+    return match.group(0) + re.split("[?#]", shown, maxsplit=1)[0]
+
+
+def tidy(path: str) -> str:
+    """Return a path without empty parts and ``.``; a part ``..`` stays for the check to see."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(parts)
+
+
+def checked(path: str, what: str) -> str:
+    """Return a path tidied, or refuse it if nothing may be done with it.
+
+    Args:
+        path: absolute path as it came from outside.
+        what: its role in the action, for the message: ``source``, ``destination``.
+
+    Raises:
+        TmError: it is empty, relative, ``/``, has ``..`` or control characters, or is too long.
+    """
+    reason = _fault(tidy(path))
+    if reason:
+        raise TmError("refused the %s %s: %s" % (what, ascii(path)[:300], reason))
+    return tidy(path)
+
+
+def _fault(path: str) -> Optional[str]:
+    rules = (
+        (not path, "it is empty"),
+        (any(ord(char) < 32 or ord(char) == 127 for char in path), "it has control characters"),
+        (not path.startswith("/"), "it is not an absolute path"),
+        (path == "/", "it is the root of the file system"),
+        (".." in path.split("/"), "it has a part '..'"),
+        (len(path.encode("utf-8", "surrogateescape")) > 4095, "it is longer than 4095 bytes"),
+    )
+    return next((reason for broken, reason in rules if broken), None)
+
+
+def real_place(path: str) -> str:
+    """Return the path with its directory's links followed, its last part as it is."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def check_allowed(path: str, allowed_dirs: Sequence[str], what: str = "path") -> str:
+    """Return the real place of a path that DELETE or MV may act on.
+
+    Links on the way are followed, the last part is not: it is a link itself that is removed.
+
+    Args:
+        path: absolute path as it came from outside.
+        allowed_dirs: directories below which it has to lie.
+        what: its role in the action, for the message.
+
+    Raises:
+        TmError: the path is refused; the message names the rule.
+    """
+    path = checked(path, what)
+    real = real_place(path)
+    if not _below(real, allowed_dirs):
+        raise TmError(
+            "refused the %s %s: it is not below an allowed directory (%s); see the setting "
+            "allowed_dirs" % (what, _with_real(path, real), ", ".join(allowed_dirs) or "none")
+        )
+    return real
+
+
+def check_source(path: str, source_dirs: Sequence[str]) -> str:
+    """Return a source's path tidied, when it may be copied or linked.
+
+    Args:
+        path: absolute path as it came from outside.
+        source_dirs: directories below which it has to lie, all links followed; none for anywhere.
+
+    Raises:
+        TmError: the path is refused; the message names the rule.
+    """
+    path = checked(path, "source")
+    real = os.path.realpath(path)
+    if source_dirs and not _below(real, source_dirs):
+        raise TmError(
+            "refused the source %s: it is not below a source directory (%s); see the setting "
+            "source_dirs" % (_with_real(path, real), ", ".join(source_dirs))
+        )
+    return path
+
+
+def _below(real: str, directories: Sequence[str]) -> bool:
+    roots = [os.path.realpath(root) for root in directories if root.startswith("/")]
+    return any(root != "/" and real.startswith(root + "/") for root in roots)
+
+
+def _with_real(path: str, real: str) -> str:
+    return path if path == real else "%s (really %s)" % (path, real)

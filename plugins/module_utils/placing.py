@@ -1,0 +1,79 @@
+"""Where a moved image goes, and whether it is there already. Nothing here changes anything."""
+
+import os
+from typing import Any, Dict, NamedTuple, Optional
+
+from ansible_collections.one.tm.plugins.module_utils import entries, paths
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+
+__metaclass__ = type
+
+
+class Offer(NamedTuple):
+    """What the sender has.
+
+    Attributes:
+        name: last part of the source's path.
+        path: the source's path.
+        found: what is there, or None if there is nothing.
+        digest: name of the digest that the sender uses.
+    """
+
+    name: str
+    path: str
+    found: Optional[entries.Tree]
+    digest: str
+
+
+class Place(NamedTuple):
+    """Where an offer goes.
+
+    Attributes:
+        final: the real path that the image will have.
+        there: what is there now, or None.
+        replaces: whether a directory that is there makes room.
+    """
+
+    final: str
+    there: Optional[entries.Tree]
+    replaces: bool
+
+
+def find_place(config: Dict[str, Any], offer: Offer) -> Place:
+    """Return where an offer goes.
+
+    As with mv(1), an existing directory takes it in, if ``into`` says so. A directory that has
+    the source's own name is the same one from an earlier attempt, and is replaced.
+
+    Args:
+        config: ``destination``, ``into``, ``move``, ``allowed_dirs``.
+        offer: what the sender has.
+
+    Raises:
+        TmError: the destination is refused.
+    """
+    path = paths.checked(config["destination"], "destination")
+    same_name = os.path.basename(path) == offer.name
+    if config["into"] and not same_name and os.path.isdir(path):
+        path, same_name = os.path.join(path, offer.name), True
+    if config["move"]:
+        paths.check_allowed(path, config["allowed_dirs"], "destination")
+    final = paths.real_place(path)
+    return Place(final, entries.scan_if_exists(final), bool(config["into"]) and same_name)
+
+
+def check_fits(place: Place, found: entries.Tree) -> None:
+    """Refuse to put a file in the place of a directory, or a directory in that of anything.
+
+    Raises:
+        TmError: something is in the way.
+    """
+    if place.there is None:
+        return
+    was, comes = place.there.root, found.root
+    if was.mtime_ns is None:
+        raise TmError("%s is a disk, and is not replaced by a file" % place.final)
+    if was.type != comes.type:
+        raise TmError("%s is a %s and is in the way of a %s" % (place.final, was.type, comes.type))
+    if was.type == entries.DIRECTORY and not place.replaces:
+        raise TmError("%s is another directory and is in the way; delete it first" % place.final)

@@ -1,0 +1,68 @@
+"""Run a program of the host: found where administrators' programs are, ended with us."""
+
+import os
+import shutil
+import subprocess
+from typing import Sequence
+
+from ansible_collections.one.tm.plugins.module_utils import lifeline
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+
+PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+LAST_LINES = 20
+
+
+def find(program: str, package: str) -> str:
+    """Return the path of a program.
+
+    An ssh session's PATH often lacks the sbin directories; they are searched too.
+
+    Args:
+        program: its name.
+        package: Debian package that has it, for the message.
+
+    Raises:
+        TmError: this host does not have it.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    found = shutil.which(program, path=path)
+    if not found:
+        raise TmError(
+            "this host has no program %s; install it (Debian, Ubuntu: package %s)"
+            % (program, package)
+        )
+    return found
+
+
+def run(argv: Sequence[str], directory: str) -> str:
+    """Run a program to its end.
+
+    Args:
+        argv: program and arguments; no shell sees them.
+        directory: where it runs. Files in it are best named ``./<name>``: some programs take a
+            colon or a question mark in a path for syntax.
+
+    Returns:
+        what it wrote on standard output and standard error.
+
+    Raises:
+        TmError: it failed; the reason is its last line.
+    """
+    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
+    process = subprocess.Popen(
+        list(argv),
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    with process, lifeline.child(process.pid):
+        output = process.communicate()[0].decode("utf-8", "replace")
+    if process.returncode != 0:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        name = os.path.basename(argv[0])
+        last = lines[-1] if lines else "no message, status %d" % process.returncode
+        raise TmError("%s failed: %s" % (name, last), lines[-LAST_LINES:])
+    return output

@@ -1,0 +1,60 @@
+"""The two ends of a download that a site's own task file does."""
+
+import os
+import stat
+from typing import Any, Dict
+
+from ansible_collections.one.tm.plugins.module_utils import files
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
+from ansible_collections.one.tm.plugins.module_utils.paths import checked
+from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.module_utils.tree import same_contents
+
+
+def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Prepare a temporary file's place, publish the file, or discard it.
+
+    Args:
+        params: destination, state, mode, owner, group.
+        check_mode: only tell what would be done.
+
+    Raises:
+        TmError: the path is refused, or there is no file to publish.
+    """
+    attributes = files.attributes_of(params)
+    destination = checked(params["destination"], "destination")
+    temporary = files.temporary_name(destination, "download")
+    steps = {"prepared": _prepare, "published": _publish, "discarded": _discard}
+    result = {"changed": False, "path": temporary}  # type: Dict[str, Any]
+    if not check_mode:
+        result.update(steps[params["state"]](temporary, destination, attributes))
+    return result
+
+
+def _prepare(temporary: str, destination: str, attributes: files.Attributes) -> Dict[str, Any]:
+    made = files.make_directory(os.path.dirname(destination), attributes)
+    discard(temporary)
+    return {"changed": bool(made)}
+
+
+def _publish(temporary: str, destination: str, attributes: files.Attributes) -> Dict[str, Any]:
+    try:
+        state = os.lstat(temporary)
+    except FileNotFoundError:
+        raise TmError(
+            "the site's task file made no file at tm_download_path, %s" % temporary
+        ) from None
+    if not stat.S_ISREG(state.st_mode):
+        raise TmError("what the site's task file made at %s is no file" % temporary)
+    if os.path.isfile(destination) and same_contents(temporary, destination):
+        discard(temporary)
+        return {"tm_log": ["%s is already complete" % os.path.basename(destination)]}
+    files.publish(temporary, destination, attributes)
+    log = "downloaded %s, %s" % (os.path.basename(destination), human(state.st_size))
+    return {"changed": True, "tm_log": [log], "bytes": state.st_size}
+
+
+def _discard(temporary: str, _destination: str, _attributes: files.Attributes) -> Dict[str, Any]:
+    discard(temporary)
+    return {}

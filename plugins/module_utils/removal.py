@@ -1,0 +1,137 @@
+"""Remove a file, a link or a tree, and nothing that a changing path could lead to instead.
+
+Each step down is taken from an open directory and follows no link, so that a directory replaced by
+a link meanwhile is an error, not a way out.
+"""
+
+import contextlib
+import os
+import stat
+from typing import Iterator, NamedTuple
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.files import temporary_name
+from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Tally(NamedTuple):
+    """What a tree holds.
+
+    Attributes:
+        files: number of entries that are no directories.
+        size: their disk usage in bytes.
+    """
+
+    files: int
+    size: int
+
+
+def survey(real: str) -> Tally:
+    """Return what a file or tree holds, refusing one that must not be removed.
+
+    Args:
+        real: its path, without links but perhaps the last part.
+
+    Raises:
+        TmError: a file system is mounted on or below it.
+        FileNotFoundError: it is not there.
+    """
+    with open_parent(real) as parent:
+        state = os.stat(os.path.basename(real), dir_fd=parent, follow_symlinks=False)
+        refuse_mounts(real)
+        with about(real):
+            return _count(parent, os.path.basename(real), state.st_dev)
+
+
+def remove(real: str) -> None:
+    """Remove a file or tree, after giving it a name of ours, so that it is gone at once.
+
+    A tree that was being removed when its process died is never taken for a whole one.
+
+    Args:
+        real: its path, without links but perhaps the last part.
+
+    Raises:
+        OSError: it could not be removed.
+    """
+    name = os.path.basename(real)
+    doomed = os.path.basename(doomed_name(real))
+    with open_parent(real) as parent, about(real):
+        device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
+        _remove_if_there(parent, doomed, device)
+        os.rename(name, doomed, src_dir_fd=parent, dst_dir_fd=parent)
+        _remove(parent, doomed, device)
+        os.fsync(parent)
+
+
+def remove_doomed(real: str) -> None:
+    """Remove what an interrupted removal of the same path left under its name of ours."""
+    doomed = doomed_name(real)
+    with open_parent(real) as parent, about(real):
+        device = os.stat(doomed, follow_symlinks=False).st_dev
+        _remove_if_there(parent, os.path.basename(doomed), device)
+
+
+def doomed_name(real: str) -> str:
+    """Return the name under which a path is removed."""
+    return temporary_name(real, "gone")
+
+
+@contextlib.contextmanager
+def open_parent(real: str) -> Iterator[int]:
+    """Give the descriptor of a path's directory, having followed no link on the way there."""
+    descriptor = os.open("/", DIRECTORY)
+    try:
+        for part in os.path.dirname(real).split("/"):
+            if part:
+                deeper = os.open(part, DIRECTORY, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = deeper
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(parent: int, name: str) -> Iterator[int]:
+    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _count(parent: int, name: str, device: int) -> Tally:
+    state = _state(parent, name, device)
+    if not stat.S_ISDIR(state.st_mode):
+        return Tally(1, state.st_blocks * 512)
+    files = size = 0
+    with _opened(parent, name) as directory:
+        for entry in os.listdir(directory):
+            part = _count(directory, entry, device)
+            files, size = files + part.files, size + part.size
+    return Tally(files, size)
+
+
+def _remove_if_there(parent: int, name: str, device: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        _remove(parent, name, device)
+
+
+def _remove(parent: int, name: str, device: int) -> None:
+    if not stat.S_ISDIR(_state(parent, name, device).st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    with _opened(parent, name) as directory:
+        for entry in os.listdir(directory):
+            _remove(directory, entry, device)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _state(parent: int, name: str, device: int) -> os.stat_result:
+    state = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if state.st_dev != device:
+        raise TmError("refused to enter %s: another file system is mounted there" % name)
+    return state

@@ -1,0 +1,38 @@
+"""DELETE on one host."""
+
+import os
+from typing import Any, Dict
+
+from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
+
+
+def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Remove a file, a link (not its target) or a tree, if it is there.
+
+    Args:
+        params: path, allowed_dirs.
+        check_mode: only tell what would be done.
+
+    Raises:
+        TmError: the path is refused.
+    """
+    real = check_allowed(params["path"], params["allowed_dirs"])
+    leftover = os.path.lexists(removal.doomed_name(real))
+    try:
+        tally = removal.survey(real)
+    except FileNotFoundError:
+        if leftover and not check_mode:
+            removal.remove_doomed(real)
+        return {
+            "changed": leftover,
+            "tm_log": ["%s is already gone" % real],
+            "files": 0,
+            "bytes": 0,
+        }
+    if not check_mode:
+        removal.remove(real)
+    done = "would delete" if check_mode else "deleted"
+    log = "%s %s (%s, %s)" % (done, real, count(tally.files, "file"), human(tally.size))
+    return {"changed": True, "tm_log": [log], "files": tally.files, "bytes": tally.size}

@@ -1,0 +1,73 @@
+"""The program on either host of a transfer; it comes over standard input and leaves nothing."""
+
+import json
+import os
+import sys
+import threading
+from typing import Any, Dict
+
+from ansible_collections.one.tm.plugins.module_utils import frames, lifeline, receiver, sender
+
+__metaclass__ = type
+
+ANSWER_BYTES = 65536
+
+
+def main(role: str, config: Dict[str, Any]) -> None:
+    """Send or receive.
+
+    Both sides end when nobody reads their output any more. The sender also ends when its
+    standard input does, for then the controller is gone.
+
+    Args:
+        role: ``send`` or ``receive``.
+        config: see ``sender.Sender`` and ``receiver.Receiver``.
+    """
+    os.umask(0o022)
+    lifeline.start()
+    if role == "send":
+        _send(config)
+    else:
+        receiver.run(config, sys.stdin.buffer, Teller())
+    # The thread that waits for the end of stdin must not keep the interpreter from its own.
+    os._exit(0)
+
+
+def _send(config: Dict[str, Any]) -> None:
+    try:
+        sender.run(config, _answer, 1)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _answer() -> Dict[str, Any]:
+    """Read the receiver's answer, then watch for the controller's end."""
+    line = sys.stdin.buffer.readline(ANSWER_BYTES)
+    if not line:
+        os._exit(1)
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    answer = json.loads(line.decode("ascii"))
+    return answer if isinstance(answer, dict) else {}
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    lifeline.give_up()
+    os._exit(1)
+
+
+class Teller:
+    """Writes messages to the controller: the magic line, then one JSON object a line."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        frames.write_all(1, b"\n" + frames.MAGIC)
+
+    def __call__(self, message: Dict[str, Any]) -> None:
+        """Write one message; end if nobody listens."""
+        try:
+            frames.write_all(1, json.dumps(message).encode("ascii") + b"\n")
+        except BrokenPipeError:
+            lifeline.give_up()
+            os._exit(1)

@@ -1,0 +1,123 @@
+"""What a directory or an image holds, so that an image made of a directory is known again.
+
+A file system made from a directory gets an identity (UUID) computed from the directory's contents
+and the destination. It outlives whatever a VM writes into the image, so a second run can tell that
+this image was made from that directory as it is now.
+"""
+
+import hashlib
+import os
+import stat
+import uuid
+from typing import Any, Dict, Iterator, NamedTuple, Tuple
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
+from ansible_collections.one.tm.plugins.module_utils.signatures import look
+
+FS_BLOCK = 4096
+INLINE_LINK = 60
+
+
+class Survey(NamedTuple):
+    """What a directory holds.
+
+    Attributes:
+        entries: number of files, links and directories, itself included.
+        size: bytes that their contents need in blocks of 4 KiB.
+        digest: of names, types, modes, owners, sizes, times and link targets.
+    """
+
+    entries: int
+    size: int
+    digest: str
+
+
+def run(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
+    """Tell the identity of an image, or the one that a directory's image will have.
+
+    Args:
+        params: path; and destination, filesystem, source_dirs for a directory.
+
+    Raises:
+        TmError: the path is refused, or there is no such directory.
+    """
+    if params["destination"] is None:
+        content = look(checked(params["path"], "image"))
+        return {"changed": False, "uuid": content.uuid if content else ""}
+    source = check_source(params["path"], params["source_dirs"])
+    survey = take(source)
+    return {
+        "changed": False,
+        "uuid": identity(survey, params["destination"], params["filesystem"]),
+        "entries": survey.entries,
+        "bytes": survey.size,
+    }
+
+
+def take(directory: str) -> Survey:
+    """Look at everything below a directory, following no links.
+
+    Raises:
+        TmError: it is missing or no directory.
+        OSError: part of it is not readable.
+    """
+    if not os.path.isdir(directory):
+        kind = "is not a directory" if os.path.lexists(directory) else "does not exist"
+        raise TmError("the source %s %s; MKIMAGE needs a directory of files" % (directory, kind))
+    digest = hashlib.sha256()
+    entries = size = 0
+    for name, path in _walk(directory):
+        state = os.lstat(path)
+        digest.update(_describe(name, path, state))
+        entries, size = entries + 1, size + _needed(state)
+    return Survey(entries, size, digest.hexdigest())
+
+
+def identity(survey: Survey, destination: str, filesystem: str) -> str:
+    """Return the UUID of the file system made of a directory for a destination."""
+    text = "one.tm %s %s %s" % (survey.digest, filesystem, checked(destination, "destination"))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, ascii(text)))
+
+
+def _walk(directory: str) -> Iterator[Tuple[str, str]]:
+    """Yield name below the directory and path of all entries, in one order everywhere."""
+    yield ".", directory
+    for parent, directories, files in os.walk(directory, onerror=_raise):
+        directories.sort()
+        for name in sorted(directories + files):
+            path = os.path.join(parent, name)
+            yield os.path.relpath(path, directory), path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _describe(name: str, path: str, state: os.stat_result) -> bytes:
+    is_directory = stat.S_ISDIR(state.st_mode)
+    facts = (
+        ascii(name),
+        state.st_mode,
+        state.st_uid,
+        state.st_gid,
+        0 if is_directory else state.st_size,
+        0 if is_directory else state.st_mtime_ns,
+        ascii(os.readlink(path)) if stat.S_ISLNK(state.st_mode) else "",
+    )
+    return ("%s\n" % (facts,)).encode("ascii")
+
+
+def _needed(state: os.stat_result) -> int:
+    """Return the bytes of an entry's blocks in the image, holes left out."""
+    if stat.S_ISDIR(state.st_mode):
+        return _in_blocks(max(state.st_size, 1))
+    if stat.S_ISLNK(state.st_mode):
+        return _in_blocks(state.st_size) if state.st_size >= INLINE_LINK else 0
+    if stat.S_ISREG(state.st_mode):
+        return min(_in_blocks(state.st_size), _in_blocks(max(state.st_blocks * 512, 1)))
+    return 0
+
+
+def _in_blocks(size: int) -> int:
+    return -(-size // FS_BLOCK) * FS_BLOCK

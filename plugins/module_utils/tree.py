@@ -1,0 +1,145 @@
+"""Copy and compare whole trees on one host."""
+
+import os
+import stat
+from typing import Callable, Tuple
+
+from ansible_collections.one.tm.plugins.module_utils.copying import (
+    BLOCK,
+    Source,
+    copy_contents,
+    extents,
+    finish,
+    open_source,
+    share,
+)
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.files import flush_directory
+
+
+def copy_tree(source: str, destination: str) -> None:
+    """Copy a file, a link or a tree; modes, times and (as root) owners stay.
+
+    Args:
+        source: path; links in it are copied as links.
+        destination: path where nothing is yet.
+
+    Raises:
+        TmError: something in it can have no copy, or changed meanwhile.
+        OSError: reading or writing failed.
+    """
+    state = os.lstat(source)
+    if stat.S_ISLNK(state.st_mode):
+        os.symlink(os.readlink(source), destination)
+        _copy_owner(state, destination)
+    elif stat.S_ISDIR(state.st_mode):
+        _copy_directory(source, destination, state)
+    elif stat.S_ISREG(state.st_mode):
+        _with_source(source, lambda opened: _copy_file(opened, destination))
+    elif not stat.S_ISSOCK(state.st_mode):
+        raise TmError("%s is neither file, directory nor link; remove it first" % source)
+
+
+def prove_tree(source: str, copy: str) -> None:
+    """Compare a copy with its source: every name, link and byte.
+
+    Args:
+        source: path of a file, link or tree.
+        copy: path of what ``copy_tree`` made of it.
+
+    Raises:
+        TmError: they differ.
+    """
+    state = os.lstat(source)
+    if stat.S_ISLNK(state.st_mode):
+        same = os.readlink(source) == os.readlink(copy)
+    elif stat.S_ISDIR(state.st_mode):
+        same = names(source) == names(copy)
+        for name in names(source):
+            prove_tree(os.path.join(source, name), os.path.join(copy, name))
+    else:
+        same = same_contents(source, copy)
+    if not same:
+        raise TmError("the copy of %s differs from it; it stays where it is" % source)
+
+
+def names(directory: str) -> Tuple[str, ...]:
+    """Return what is in a directory, sorted, without sockets: they mean nothing elsewhere."""
+    entries = sorted(os.listdir(directory))
+    return tuple(name for name in entries if not _is_socket(os.path.join(directory, name)))
+
+
+def same_contents(one: str, other: str) -> bool:
+    """Tell whether two files hold the same bytes; it reads no holes.
+
+    Args:
+        one: path of a regular file.
+        other: path of the other.
+
+    Raises:
+        TmError: either is missing or no regular file.
+    """
+    return _with_source(one, lambda left: _with_source(other, lambda right: _equal(left, right)))
+
+
+def _is_socket(path: str) -> bool:
+    return stat.S_ISSOCK(os.lstat(path).st_mode)
+
+
+def _with_source(path: str, use: Callable[[Source], bool]) -> bool:
+    source = open_source(path, follow=False)
+    try:
+        return use(source)
+    finally:
+        os.close(source.descriptor)
+
+
+def _copy_directory(source: str, destination: str, state: os.stat_result) -> None:
+    os.mkdir(destination, 0o700)
+    for name in names(source):
+        copy_tree(os.path.join(source, name), os.path.join(destination, name))
+    _copy_owner(state, destination)
+    os.chmod(destination, stat.S_IMODE(state.st_mode))
+    flush_directory(destination)
+    os.utime(destination, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def _copy_file(source: Source, destination: str) -> bool:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(destination, flags, 0o600)
+    try:
+        with about(destination):
+            if not share(source, descriptor):
+                copy_contents(source, descriptor, destination)
+            _copy_owner(source.state, destination)
+            os.fchmod(descriptor, stat.S_IMODE(source.state.st_mode))
+            finish(source, descriptor, destination)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _copy_owner(state: os.stat_result, destination: str) -> None:
+    if os.geteuid() == 0:
+        os.chown(destination, state.st_uid, state.st_gid, follow_symlinks=False)
+
+
+def _equal(one: Source, two: Source) -> bool:
+    """Compare two files where either has data."""
+    if one.size != two.size:
+        return False
+    return all(
+        _same_extent(one, two, begin, end)
+        for source in (one, two)
+        for begin, end in extents(source.descriptor, source.size)
+    )
+
+
+def _same_extent(one: Source, two: Source, begin: int, end: int) -> bool:
+    for offset in range(begin, end, BLOCK):
+        size = min(BLOCK, end - offset)
+        if os.pread(one.descriptor, size, offset) != os.pread(two.descriptor, size, offset):
+            return False
+    return True

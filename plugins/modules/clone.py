@@ -1,0 +1,70 @@
+#!/usr/bin/python
+"""Clone an image on one host."""
+
+DOCUMENTATION = r"""
+module: clone
+short_description: Clone an image on one host
+version_added: 0.1.0
+description:
+  - Copies an image from path to path. Blocks are shared where the file system can (reflink);
+    holes, and blocks of zeros, become holes.
+  - The copy is made under a temporary name beside the destination, flushed, and renamed. It
+    gets its source's modification time; a destination of that size and time is complete and
+    stays as it is.
+  - The directory is made if it is missing.
+options:
+  source:
+    description: Absolute path of a file or block device.
+    type: str
+    required: true
+  destination:
+    description: Absolute path of the copy.
+    type: str
+    required: true
+extends_documentation_fragment:
+  - one.tm.image
+  - one.tm.image.sources
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Clone an image
+  one.tm.clone:
+    source: /srv/images/base.img
+    destination: /srv/cloud/one/var/7/images/disk.0
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["copied base.img to disk.0, 1 GiB"]
+bytes:
+  description: Size of what was written, in bytes.
+  returned: success
+  type: int
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import clone  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "source": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "source_dirs": {"type": "list", "elements": "str", "default": []},
+    }
+    run_module(dict(ATTRIBUTES, **spec), clone.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+#!/usr/bin/python
+"""Fetch an image from a server."""
+
+DOCUMENTATION = r"""
+module: download
+short_description: Fetch an image with http, https or ftp
+version_added: 0.1.0
+description:
+  - A download that is shorter than the server announced is a failure, and leaves nothing behind.
+  - A destination with the size and time that the server announces stays as it is; where a
+    server announces neither, one with the same contents does.
+  - User, password and query of the URL appear in no message. Proxies are taken from the
+    host's environment.
+options:
+  url:
+    description: What to fetch.
+    type: str
+    required: true
+  destination:
+    description: Absolute path of the image.
+    type: str
+    required: true
+  timeout:
+    description: Longest silence of the server, in seconds.
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - one.tm.image
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Fetch an image
+  one.tm.download:
+    url: https://images.example.org/base.img
+    destination: /srv/cloud/one/var/7/images/disk.0
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["downloaded https://images.example.org/base.img to disk.0, 1 GiB"]
+bytes:
+  description: Size of what was written, in bytes.
+  returned: when it was fetched
+  type: int
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import download  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "url": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "timeout": {"type": "int", "default": 60},
+    }
+    run_module(
+        dict(ATTRIBUTES, **spec),
+        download.run,
+        hide=lambda params: download.secrets_of(params["url"]),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+#!/usr/bin/python
+"""Link to an image on one host."""
+
+DOCUMENTATION = r"""
+module: link
+short_description: Link to an image on one host
+version_added: 0.1.0
+description:
+  - Makes a symbolic link to an image that exists. Another link there is replaced, a file is not.
+  - The directory is made if it is missing.
+options:
+  source:
+    description: Absolute path of a file or block device.
+    type: str
+    required: true
+  destination:
+    description: Absolute path of the link.
+    type: str
+    required: true
+extends_documentation_fragment:
+  - one.tm.image
+  - one.tm.image.sources
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Use an image itself
+  one.tm.link:
+    source: /srv/images/data.img
+    destination: /srv/cloud/one/var/7/images/disk.1
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["linked disk.1 to /srv/images/data.img"]
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import link  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "source": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "source_dirs": {"type": "list", "elements": "str", "default": []},
+    }
+    run_module(dict(ATTRIBUTES, **spec), link.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+#!/usr/bin/python
+"""Make a swap image."""
+
+DOCUMENTATION = r"""
+module: mkswap
+short_description: Make a swap image
+version_added: 0.1.0
+description:
+  - Makes a sparse file with a swap signature. A swap image of that size stays as it is.
+  - Needs the program mkswap (Debian package util-linux).
+options:
+  destination:
+    description: Absolute path of the image.
+    type: str
+    required: true
+  size_mib:
+    description: Its size in MiB.
+    type: int
+    required: true
+extends_documentation_fragment:
+  - one.tm.image
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Make 512 MiB of swap
+  one.tm.mkswap:
+    destination: /srv/cloud/one/var/7/images/disk.2
+    size_mib: 512
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["made swap disk.2, 512 MiB"]
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import mkswap  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "destination": {"type": "str", "required": True},
+        "size_mib": {"type": "int", "required": True},
+    }
+    run_module(dict(ATTRIBUTES, **spec), mkswap.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+#!/usr/bin/python
+"""Move an image or a directory of images on one host."""
+
+DOCUMENTATION = r"""
+module: move
+short_description: Move a file or a tree on one host
+version_added: 0.1.0
+description:
+  - Renames; between file systems it copies, compares every byte, and then removes the source.
+  - What is there already, with its source gone, was moved before and is no failure.
+  - Both paths have to be below O(allowed_dirs).
+options:
+  source:
+    description: Absolute path of a file, link or directory.
+    type: str
+    required: true
+  destination:
+    description:
+      - Absolute path. A file there is replaced, and a directory of the source's name too.
+    type: str
+    required: true
+  into:
+    description: Whether a directory of another name takes the source into it.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - one.tm.image.allowed
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Save a disk
+  one.tm.move:
+    source: /srv/cloud/one/var/7/images/disk.3
+    destination: /srv/cloud/one/var/7/disk.3
+    allowed_dirs:
+      - /srv/cloud/one/var
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["moved /srv/cloud/one/var/7/images/disk.3 to /srv/cloud/one/var/7/disk.3"]
+path:
+  description: Where it is now.
+  returned: success
+  type: str
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import move  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "source": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "into": {"type": "bool", "default": True},
+        "allowed_dirs": {"type": "list", "elements": "str", "required": True},
+    }
+    run_module(spec, move.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+#!/usr/bin/python
+"""Begin and end a download that a site's own task file does."""
+
+DOCUMENTATION = r"""
+module: publish
+short_description: Begin and end a download that another task does
+version_added: 0.1.0
+description:
+  - V(prepared) makes the destination's directory and returns the temporary path to write to.
+  - V(published) flushes what was written there, gives it mode and owner, and renames it.
+  - V(discarded) removes what is left of it.
+options:
+  destination:
+    description: Absolute path of the image.
+    type: str
+    required: true
+  state:
+    description: Which step.
+    type: str
+    choices: [prepared, published, discarded]
+    required: true
+extends_documentation_fragment:
+  - one.tm.image
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Publish what another task has fetched
+  one.tm.publish:
+    destination: /srv/cloud/one/var/7/images/disk.0
+    state: published
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["downloaded disk.0, 1 GiB"]
+path:
+  description: The temporary path.
+  returned: success
+  type: str
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import publish  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "destination": {"type": "str", "required": True},
+        "state": {
+            "type": "str",
+            "choices": ["prepared", "published", "discarded"],
+            "required": True,
+        },
+    }
+    run_module(dict(ATTRIBUTES, **spec), publish.run)
+
+
+if __name__ == "__main__":
+    main()

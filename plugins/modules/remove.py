@@ -1,0 +1,68 @@
+#!/usr/bin/python
+"""Remove an image or a directory of images."""
+
+DOCUMENTATION = r"""
+module: remove
+short_description: Remove a file, a link or a tree
+version_added: 0.1.0
+description:
+  - Removes a file, a symbolic link (not what it points to), or a directory with all that is
+    in it. What is not there is no failure.
+  - Refuses an empty or relative path, C(/), a path with C(..), what does not really lie below
+    O(allowed_dirs), and anything that something is mounted on or below.
+  - Follows no link on the way, even one that takes a directory's place meanwhile.
+options:
+  path:
+    description: Absolute path.
+    type: str
+    required: true
+extends_documentation_fragment:
+  - one.tm.image.allowed
+  - one.tm.image.common
+"""
+
+EXAMPLES = r"""
+- name: Remove a VM's images
+  one.tm.remove:
+    path: /srv/cloud/one/var/7/images
+    allowed_dirs:
+      - /srv/cloud/one/var
+"""
+
+RETURN = r"""
+tm_log:
+  description: What was done, for the VM's log.
+  returned: success
+  type: list
+  elements: str
+  sample: ["deleted /srv/cloud/one/var/7/images (4 files, 1.2 GiB)"]
+files:
+  description: Number of files removed.
+  returned: success
+  type: int
+bytes:
+  description: Their disk usage in bytes.
+  returned: success
+  type: int
+tm_detail:
+  description: Further lines on a failure.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.one.tm.plugins.module_utils import remove  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {
+        "path": {"type": "str", "required": True},
+        "allowed_dirs": {"type": "list", "elements": "str", "required": True},
+    }
+    run_module(spec, remove.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""Sources with URLs: real servers on this machine, whole files or a reason."""
+
+import base64
+import contextlib
+import email.utils
+import functools
+import gc
+import hashlib
+import http.server
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.one.tm.plugins.module_utils import download
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from worlds import names
+
+MIB = 1 << 20
+SECRET = "s3cret-pw"  # noqa: S105 - that of a server in these tests
+
+
+# urllib leaves the connections of refused requests to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect them within the test that made them."""
+    yield
+    gc.collect()
+
+
+class Web(http.server.SimpleHTTPRequestHandler):
+    """A server with a locked corner, one that hangs up early, and one without facts."""
+
+    def log_message(self, *_arguments: object) -> None:
+        """Write nothing."""
+
+    def do_GET(self) -> None:
+        """Serve a file in the way that its directory's name asks for."""
+        expected = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
+        if self.path.startswith("/locked/") and self.headers.get("Authorization") != expected:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="here"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path.startswith("/stall/"):
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.flush()
+            time.sleep(3)
+        elif self.path.startswith("/short/"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(2 * MIB))
+            self.end_headers()
+            self.wfile.write(b"x" * MIB)
+        elif self.path.startswith("/bare/"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"y" * MIB)
+        else:
+            super().do_GET()
+
+
+REPLIES = {
+    "USER": "331 password?",
+    "PASS": "230 in",
+    "PWD": '257 "/"',
+}
+
+
+class Ftp(socketserver.StreamRequestHandler):
+    """As much of RFC 959 as one anonymous RETR needs."""
+
+    root = Path()
+
+    def handle(self) -> None:
+        """Answer commands until QUIT."""
+        self.say("220 here")
+        for line in iter(self.rfile.readline, b""):
+            word, _blank, rest = line.decode().strip().partition(" ")
+            if word == "QUIT":
+                return self.say("221 bye")
+            if word in ("PASV", "EPSV"):
+                self.listen(word)
+            elif word == "CWD":
+                there = (self.root / rest.lstrip("/")).is_dir()
+                self.say("250 there" if there else "550 no such directory")
+            elif word == "RETR":
+                self.send(self.root / rest.lstrip("/"))
+            else:
+                self.say(REPLIES.get(word, "200 fine"))
+        return None
+
+    def say(self, text: str) -> None:
+        """Send one reply."""
+        self.wfile.write(text.encode() + b"\r\n")
+
+    def listen(self, word: str) -> None:
+        """Open a port for the data."""
+        self.data = socketserver.TCPServer(("127.0.0.1", 0), None)
+        port = self.data.server_address[1]
+        high, low = divmod(port, 256)
+        passive = f"227 here (127,0,0,1,{high},{low})"
+        self.say(passive if word == "PASV" else f"229 here (|||{port}|)")
+
+    def send(self, path: Path) -> None:
+        """Send a file with its size announced."""
+        if not path.is_file():
+            self.data.server_close()
+            return self.say("550 no such file")
+        self.say(f"150 coming ({path.stat().st_size} bytes)")
+        connection, _address = self.data.get_request()
+        connection.sendall(path.read_bytes())
+        connection.close()
+        self.data.server_close()
+        return self.say("226 done")
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A server whose clients may hang up as they like."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Write nothing."""
+
+
+@contextlib.contextmanager
+def serving(handler: object) -> Iterator[str]:
+    """Give the address of a server that runs meanwhile."""
+    server = Server(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Give what the servers serve: an image of 9 MiB of which 8 are zeros."""
+    directory = tmp_path / "site"
+    (directory / "locked").mkdir(parents=True)
+    image = directory / "base.img"
+    image.write_bytes(bytes(8 * MIB) + os.urandom(MIB))
+    os.utime(image, (1_700_000_000, 1_700_000_000))
+    (directory / "locked" / "a.img").write_text("inside")
+    return directory
+
+
+@pytest.fixture
+def web(site: Path) -> Iterator[str]:
+    """Give the address of a web server."""
+    with serving(functools.partial(Web, directory=str(site))) as address:
+        yield address
+
+
+@pytest.fixture
+def ftp(site: Path) -> Iterator[str]:
+    """Give the address of an ftp server."""
+    with serving(type("Here", (Ftp,), {"root": site})) as address:
+        yield address
+
+
+def run(url: str, destination: Path, check: bool = False, timeout: int = 20) -> dict:
+    """Fetch in process, as the module does."""
+    params = {"url": url, "destination": str(destination), "timeout": timeout, "mode": "a+w"}
+    return download.run(params, check)
+
+
+def test_an_image_is_fetched_whole_sparse_and_once(web, site, tmp_path):
+    """It has the server's bytes and time; zeros take no room; the repeat changes nothing."""
+    disk = tmp_path / "7" / "disk.0"
+    result = run(f"http://{web}/base.img", disk)
+    assert result["tm_log"] == [f"downloaded http://{web}/base.img to disk.0, 9 MiB"]
+    assert disk.read_bytes() == (site / "base.img").read_bytes()
+    assert disk.stat().st_blocks * 512 < 2 * MIB
+    assert (disk.stat().st_mtime, disk.stat().st_mode & 0o222) == (1_700_000_000, 0o222)
+    inode = disk.stat().st_ino
+    assert run(f"http://{web}/base.img", disk)["changed"] is False
+    assert (disk.stat().st_ino, names(disk.parent)) == (inode, ["disk.0"])
+
+
+def test_without_size_and_time_the_contents_decide(web, tmp_path):
+    """The same bytes are no change; others are."""
+    disk = tmp_path / "disk.0"
+    assert run(f"http://{web}/bare/a", disk)["changed"] is True
+    assert run(f"http://{web}/bare/a", disk)["changed"] is False
+    disk.write_bytes(b"z" * MIB)
+    assert run(f"http://{web}/bare/a", disk)["changed"] is True
+
+
+def test_ftp_works_and_repeats(ftp, site, tmp_path):
+    """The guide's sample of one more kind of URL."""
+    disk = tmp_path / "disk.0"
+    assert run(f"ftp://{ftp}/base.img", disk)["changed"] is True
+    assert disk.read_bytes() == (site / "base.img").read_bytes()
+    assert run(f"ftp://{ftp}/base.img", disk)["changed"] is False
+
+
+def test_a_file_that_an_ftp_server_does_not_have_is_told(ftp, tmp_path):
+    """In the server's own words."""
+    with pytest.raises(TmError, match="550"):
+        run(f"ftp://{ftp}/missing", tmp_path / "disk.1")
+
+
+def test_a_download_that_ends_early_is_a_failure_and_leaves_nothing(web, tmp_path):
+    """The reason has both numbers."""
+    with pytest.raises(TmError, match="1048576 bytes came instead of 2097152"):
+        run(f"http://{web}/short/a", tmp_path / "7" / "disk.0")
+    assert names(tmp_path / "7") == []
+
+
+def test_a_server_that_falls_silent_is_given_up(web, tmp_path):
+    """After the time that is set."""
+    with pytest.raises(TmError, match="no data for 1 s"):
+        run(f"http://{web}/stall/a", tmp_path / "disk.0", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("missing", "404"), ("locked/a.img", "401"), ("a b", "InvalidURL")]
+)
+def test_what_a_server_refuses_is_told(web, tmp_path, path, reason):
+    """In the server's own words."""
+    with pytest.raises(TmError, match=reason):
+        run(f"http://{web}/{path}", tmp_path / "disk.0")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a", "http://nowhere.invalid/a", "http://[/a"])
+def test_a_server_that_is_not_there_is_named(tmp_path, url):
+    """Refused, unknown, or no server at all."""
+    with pytest.raises(TmError, match="downloading http://"):
+        run(url, tmp_path / "disk.0")
+
+
+def test_user_and_password_open_a_door_and_show_nowhere(web, tmp_path):
+    """Neither in the log of a success nor in the reason of a failure."""
+    disk = tmp_path / "disk.0"
+    result = run(f"http://me:{SECRET}@{web}/locked/a.img?token={SECRET}", disk)
+    assert disk.read_text() == "inside"
+    assert result["tm_log"] == [f"downloaded http://{web}/locked/a.img to disk.0, 6 bytes"]
+    with pytest.raises(TmError) as caught:
+        run(f"http://you:{SECRET}@{web}/locked/a.img?token={SECRET}", tmp_path / "x")
+    assert SECRET not in caught.value.message
+
+
+def test_check_mode_asks_and_makes_nothing(web, tmp_path):
+    """It fails where the run would."""
+    result = run(f"http://{web}/base.img", tmp_path / "7" / "disk.0", check=True)
+    assert result["tm_log"] == [f"would download http://{web}/base.img to disk.0"]
+    with pytest.raises(TmError, match="404"):
+        run(f"http://{web}/missing", tmp_path / "7" / "disk.0", check=True)
+    assert not (tmp_path / "7").exists()
+
+
+def test_a_time_is_read_as_the_standard_writes_it():
+    """RFC 9110's example; nonsense is no time."""
+    offer = download.read_offer(
+        {"Content-Length": "7", "Last-Modified": "Tue, 15 Nov 1994 12:45:26 GMT"}
+    )
+    assert offer == (7, email.utils.mktime_tz((1994, 11, 15, 12, 45, 26, 0, 0, 0, 0)))
+    assert download.read_offer({"Content-Length": "x", "Last-Modified": "x"}) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["nfs/clone", "nfs/ln", "shared/ln", "ssh/clone", "ssh/ln"])
+def test_playbooks_fetch_urls(play, cloud, web, site, name):
+    """Twice, and in check mode; the password stays hidden even in verbose output."""
+    disk = cloud.vms / "7" / "images" / "disk.0"
+    url = f"http://me:{SECRET}@{web}/base.img"
+    variables = cloud.facts(tm_source=url, tm_destination=f"node1:{disk}")
+    options = ["-i", str(cloud.inventory), "-vvv"]
+    assert play(name, variables, "--check", *options).succeeded().changed == 1
+    assert not disk.exists()
+    outputs = [play(name, variables, *options).succeeded() for _run in (1, 2)]
+    assert [output.changed for output in outputs] == [1, 0]
+    digests = {hashlib.sha256(path.read_bytes()).digest() for path in (disk, site / "base.img")}
+    assert len(digests) == 1
+    assert f"downloaded http://{web}/base.img to disk.0, 9 MiB" in outputs[0].output
+    assert not [output for output in outputs if SECRET in output.output]
+
+
+SITE_TASKS = """
+- name: Bring the image from the vault
+  ansible.builtin.command:
+    argv: [cp, "{{ tm_source | one.tm.arg_path }}", "{{ tm_download_path }}"]
+    creates: "{{ tm_download_path }}"
+"""
+
+
+def test_a_site_adds_a_scheme_with_one_task_file(play, cloud, image):
+    """The role publishes what the file fetched; the repeat changes no image."""
+    schemes = cloud.root / "schemes"
+    schemes.mkdir()
+    (schemes / "vault.yml").write_text(SITE_TASKS)
+    disk = cloud.vms / "7" / "images" / "disk.0"
+    variables = cloud.facts(
+        tm_source=f"vault://server{image}",
+        tm_destination=f"node1:{disk}",
+        tm_schemes_dir=str(schemes),
+    )
+    options = ["-i", str(cloud.inventory)]
+    checked = play("ssh/clone", variables, "--check", *options).succeeded()
+    assert "would fetch" in checked.output
+    assert not disk.exists()
+    done = play("ssh/clone", variables, *options).succeeded()
+    assert "downloaded disk.0, 3 MiB" in done.output
+    assert disk.read_bytes() == image.read_bytes()
+    inode = disk.stat().st_ino
+    assert "already complete" in play("ssh/clone", variables, *options).succeeded().output
+    assert (disk.stat().st_ino, names(disk.parent)) == (inode, ["disk.0"])
+
+
+def test_a_site_s_tasks_that_fail_leave_nothing(play, cloud):
+    """Neither an image nor a part of one."""
+    schemes = cloud.root / "schemes"
+    schemes.mkdir()
+    (schemes / "vault.yml").write_text(
+        "- name: Fetch half\n"
+        "  ansible.builtin.command: {argv: [sh, -c, 'echo half > \"$1\"; exit 3', sh, "
+        '"{{ tm_download_path }}"]}\n'
+    )
+    variables = cloud.facts(
+        tm_source="vault://server/a",
+        tm_destination=f"node1:{cloud.vms}/disk.0",
+        tm_schemes_dir=str(schemes),
+    )
+    assert play("shared/clone", variables, "-i", str(cloud.inventory)).status == 2
+    assert names(cloud.vms) == []
