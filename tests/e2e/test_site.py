@@ -174,23 +174,21 @@ def test_group_variables_and_vault_apply(
 
 def test_host_of_no_inventory_is_added(dummy: Site) -> None:
     """A host that no inventory has is reached by its name; that it does not exist is told."""
-    done = clone_with(
-        dummy,
+    (dummy.etc / "own.yml").write_text(
         """
-- hosts: node-without-inventory.invalid
+- hosts: "{{ tm_host }}"
   gather_facts: false
   tasks:
     - ansible.builtin.ping:
-""",
+"""
     )
-    assert not done.ok
+    action_map = dummy.etc / "tm_ansible_dummy.conf"
+    action_map.write_text("CLONE = own.yml\n")
+    host = "node-without-inventory.invalid"
     with dummy.start() as oned:
-        script = "CLONE fe:/a node-without-inventory.invalid:/vm/7/images/disk.0\n"
-        reply = oned.transfer(7, script)
-    assert reply.reason.startswith(
-        "CLONE node-without-inventory.invalid: cannot reach node-without-inventory.invalid: "
-        "the name node-without-inventory.invalid is unknown"
-    )
+        done = oned.transfer(7, f"CLONE fe:/a {host}:/vm/7/images/disk.0\n")
+    told = f"CLONE {host}: cannot reach {host}: the name {host} is unknown"
+    assert done.reason.startswith(told)
 
 
 def test_time_limit_of_an_action(tmp_path: Path) -> None:
