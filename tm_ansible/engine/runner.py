@@ -1,37 +1,37 @@
 """Runs a job's play list with ansible-runner; the only module that knows it."""
 
+import codecs
+import os
 import shlex
 import shutil
 import tempfile
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
+from ansible_runner.utils import OutputEventFilter
 
 from tm_ansible.engine.events import Event, parse_event
 from tm_ansible.engine.job import Job, RunOptions
 from tm_ansible.engine.playlist import write_project
 from tm_ansible.errors import EngineError
 
-# Seconds between two looks at the cancel callback while Ansible is silent (the default is 5).
-_POLL_SECONDS = 0.25
+_CHUNK = 65536
+# Seconds for the last output of a run that has ended; somebody else may hold its pipe open.
+_LAST_OUTPUT_SECONDS = 2.0
 
 
-def run(
-    job: Job,
-    marker_play: str,
-    on_event: Callable[[Event], None],
-    cancelled: Callable[[], bool],
-) -> int | None:
+def run(job: Job, marker_play: str, on_event: Callable[[Event], None]) -> int | None:
     """Run a job to its end in a private directory that is removed afterwards.
 
     Args:
         job: what to run.
         marker_play: name of the empty play in front of each action.
         on_event: called with each event as it happens; must be quick.
-        cancelled: asked several times a second; True ends the run.
 
     Returns:
         ansible-playbook's exit status, or None if it has none.
@@ -45,7 +45,7 @@ def run(
         raise EngineError(f"no directory for temporary files: {error}") from error
     try:
         playlist = write_project(directory, job, marker_play)
-        return _run(directory, playlist, job, on_event, cancelled)
+        return _run(_configure(directory, playlist, job), on_event)
     except OSError as error:
         raise EngineError(f"cannot prepare the run: {error}") from error
     except ansible_runner.AnsibleRunnerException as error:
@@ -54,33 +54,58 @@ def run(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _run(
-    directory: Path,
-    playlist: Path,
-    job: Job,
-    on_event: Callable[[Event], None],
-    cancelled: Callable[[], bool],
-) -> int | None:
-    def handle(raw: dict[str, Any]) -> bool:
-        if event := parse_event(raw):
-            on_event(event)
-        return False  # keep no event files
-
-    result = ansible_runner.run(
+def _configure(directory: Path, playlist: Path, job: Job) -> ansible_runner.RunnerConfig:
+    config = ansible_runner.RunnerConfig(
         private_data_dir=str(directory),
         ident=uuid.uuid4().hex,
         playbook=str(playlist),
         inventory=[str(directory / "inventory.yml"), *job.options.inventories],
         cmdline=_command_line(job.options),
         envvars=_environment(directory, job.options),
-        settings={"pexpect_timeout": _POLL_SECONDS, "suppress_output_file": True},
+        suppress_output_file=True,
         fact_cache_type="",
         quiet=True,
-        event_handler=handle,
-        cancel_callback=cancelled,
     )
-    status: int | None = result.rc
+    config.prepare()
+    return config
+
+
+def _run(config: ansible_runner.RunnerConfig, on_event: Callable[[Event], None]) -> int | None:
+    def handle(raw: dict[str, Any]) -> bool:
+        if event := parse_event(raw):
+            on_event(event)
+        return False  # keep no event files
+
+    # Pipes instead of ansible-runner's terminal, which polls and sleeps.
+    config.runner_mode = "subprocess"
+    runner = ansible_runner.Runner(config=config, event_handler=handle)
+    events = OutputEventFilter(None, runner.event_callback, suppress_ansible_output=True)
+    with _output_to(events.write) as descriptor, Path(os.devnull).open("rb") as nothing:
+        config.input_fd = nothing.fileno()
+        config.output_fd = config.error_fd = descriptor
+        runner.run()
+    status: int | None = runner.rc
     return status
+
+
+@contextmanager
+def _output_to(write: Callable[[str], object]) -> Iterator[int]:
+    """Give a descriptor; what is written to it goes to ``write``, from another thread."""
+    reading, writing = os.pipe()
+    reader = threading.Thread(target=_read_all, args=(reading, write), daemon=True)
+    reader.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        reader.join(_LAST_OUTPUT_SECONDS)
+
+
+def _read_all(descriptor: int, write: Callable[[str], object]) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while chunk := os.read(descriptor, _CHUNK):
+        write(decoder.decode(chunk))
+    os.close(descriptor)
 
 
 def _environment(directory: Path, options: RunOptions) -> dict[str, str]:

@@ -7,6 +7,7 @@ Started as ``python -m tm_ansible.engine.worker``. Both sides speak JSON lines o
 import contextlib
 import os
 import queue
+import select
 import sys
 import threading
 import uuid
@@ -20,6 +21,9 @@ from tm_ansible.engine.limits import Limits
 from tm_ansible.engine.report import Report
 from tm_ansible.errors import EngineError
 
+# Seconds between two looks at the limits.
+_WATCH_SECONDS = 0.25
+
 
 def main() -> int:
     """Carry out the job on stdin.
@@ -29,15 +33,12 @@ def main() -> int:
     """
     messages = _Messages(_private_stdout())
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    wanted = threading.Event()
-    wanted.set()
-    threading.Thread(target=_watch_stdin, args=(wanted, job.marker), daemon=True).start()
-    messages.put(_carry_out(job, messages, wanted))
+    messages.put(_carry_out(job, messages))
     messages.close()
     return 0
 
 
-def _carry_out(job: Job, messages: "_Messages", wanted: threading.Event) -> Outcome:
+def _carry_out(job: Job, messages: "_Messages") -> Outcome:
     marker_play = f"tm_ansible {uuid.uuid4().hex}"
     report = Report(labels=[action.label for action in job.actions], marker=marker_play)
     limits = Limits(job.options.action_seconds, job.options.silence_seconds)
@@ -47,32 +48,38 @@ def _carry_out(job: Job, messages: "_Messages", wanted: threading.Event) -> Outc
             messages.put(line)
         limits.saw(len(report.begun))
 
-    def unwanted() -> bool:
-        if not wanted.is_set():
-            return True
-        if not limits.exceeded():
-            return False
-        # ansible-runner kills only its own child; Ansible's workers have sessions of their own.
-        marked.end(job.marker)
-        return True
-
+    watch = _Watch(job.marker, limits)
+    watch.start()
     try:
-        status = runner.run(job, marker_play, on_event, unwanted)
+        status = runner.run(job, marker_play, on_event)
     except EngineError as error:
         return Outcome(reason=f"{report.label}: {error}")
-    if not wanted.is_set():
-        return Outcome(reason=f"{report.label}: cancelled", cancelled=True)
-    if exceeded := limits.exceeded():
-        return Outcome(reason=f"{report.label}: {exceeded}")
+    if watch.cause:
+        return Outcome(reason=f"{report.label}: {watch.cause}", cancelled=watch.cancelled)
     return report.outcome(status)
 
 
-def _watch_stdin(wanted: threading.Event, marker: str) -> None:
-    """Wait for the end of stdin, then end what the job has started."""
-    while os.read(0, 4096):
-        pass
-    wanted.clear()
-    marked.end(marker)
+class _Watch(threading.Thread):
+    """Ends the run when nobody wants it any more, or when it exceeds a limit.
+
+    It signals everything that bears the run's marker, because ansible-runner knows only its own
+    child, and Ansible's workers have sessions of their own.
+    """
+
+    def __init__(self, marker: str, limits: Limits) -> None:
+        super().__init__(daemon=True)
+        self._marker = marker
+        self._limits = limits
+        self.cause = ""
+        self.cancelled = False
+
+    def run(self) -> None:
+        while not self.cause:
+            if select.select([0], [], [], _WATCH_SECONDS)[0] and not os.read(0, 4096):
+                self.cause, self.cancelled = "cancelled", True
+            else:
+                self.cause = self._limits.exceeded()
+        marked.end(self._marker)
 
 
 def _private_stdout() -> int:
