@@ -2,7 +2,7 @@
 
 import pytest
 
-from tm_ansible.engine.causes import plain_cause
+from tm_ansible.engine.causes import plain_cause, plain_complaint
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,21 @@ def test_last_line_of_a_traceback_is_the_cause() -> None:
 def test_silence_has_a_fallback() -> None:
     """A reason is never empty."""
     assert plain_cause(["", "  "])
+
+
+def test_unparsable_yaml_reads_alike_in_all_versions() -> None:
+    """Older releases of ansible-core say what is wrong, and where, some lines further down."""
+    older = [
+        "We were unable to read either as JSON nor YAML, these are the errors we got from each:",
+        "Syntax Error while loading YAML.",
+        "did not find expected node content",
+        "The error appears to be in '/etc/one/clone.yml': line 2, column 1, but may",
+    ]
+    newer = ["YAML parsing failed: did not find it.", "Origin: /etc/one/clone.yml:2:1", "1 - hosts"]
+    assert plain_complaint(older) == (
+        "YAML parsing failed: did not find expected node content "
+        "The error appears to be in '/etc/one/clone.yml': line 2, column 1, but may"
+    )
+    assert plain_complaint(newer) == (
+        "YAML parsing failed: did not find it. Origin: /etc/one/clone.yml:2:1"
+    )

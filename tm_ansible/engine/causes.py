@@ -1,7 +1,7 @@
 """What ssh and Ansible say when something is wrong, in words that tell a person what to do."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _PREFIXES = re.compile(
     r"^(?:(?:Task failed|Module failed|Action failed|Error while executing module|"
@@ -53,6 +53,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_SYNTAX = "Syntax Error while loading YAML."
+_PLACES = ("Origin: ", "The error appears to be in ")
+
 
 def plain_cause(texts: Iterable[str]) -> str:
     """Choose and reword the cause of a failure.
@@ -72,6 +75,23 @@ def plain_cause(texts: Iterable[str]) -> str:
         if line := _telling_line(text):
             return line
     return "no cause was reported; the driver's log may tell more"
+
+
+def plain_complaint(lines: Sequence[str]) -> str:
+    """Choose what tells most of the lines with which Ansible gives up.
+
+    Args:
+        lines: as printed, the first behind Ansible's ``ERROR``.
+
+    Returns:
+        One line, with the place in a file if Ansible names one.
+    """
+    what, *more = lines
+    if "JSON nor YAML" in what:  # ansible-core before 2.19
+        problem = more[more.index(_SYNTAX) + 1] if _SYNTAX in more[:-1] else ""
+        what = f"YAML parsing failed: {problem}"
+    place = next((line for line in more if line.startswith(_PLACES)), "")
+    return f"{what} {place or ' '.join(more[:1])}".strip()
 
 
 def _telling_line(text: str) -> str:

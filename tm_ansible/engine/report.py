@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tm_ansible.engine.causes import plain_cause
+from tm_ansible.engine.causes import plain_cause, plain_complaint
 from tm_ansible.engine.events import (
     Complaint,
     Ended,
@@ -106,8 +106,10 @@ class Report:
             return self._unless_missed()
         if self.failure is not None:
             return self._failed(self.failure)
-        cause = " ".join(self.complaint[:2]) or f"ansible-playbook ended with status {exit_status}"
-        return Outcome(reason=f"{self.label}: {plain_cause([cause])}", detail=tuple(self.complaint))
+        cause = f"ansible-playbook ended with status {exit_status}"
+        if self.complaint:
+            cause = plain_cause([plain_complaint(self.complaint)])
+        return Outcome(reason=f"{self.label}: {cause}", detail=tuple(self.complaint))
 
     @property
     def label(self) -> str:
