@@ -46,9 +46,13 @@ def find_map(argument: str, locations: Locations) -> Path:
             'such as "tm_ansible_nfs/tm_ansible_nfs.conf"'
         )
     path = locations.etc / argument
-    if path.is_dir():
-        path = path / f"{path.name}.conf"
-    if not path.is_file():
+    try:
+        if path.is_dir():
+            path = path / f"{path.name}.conf"
+        found = path.is_file()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    if not found:
         raise SettingsError(
             f"{path}: no such action map: correct arguments in TM_MAD or run 'tm-ansible install'"
         )

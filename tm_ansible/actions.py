@@ -1,7 +1,7 @@
 """The actions: which words each takes, and what becomes of them. Nothing else knows positions."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -110,7 +110,7 @@ def job_for(
     for action in actions:
         try:
             program = _program_for(action.verb, configuration)
-            arguments = _parse_arguments(action, program)
+            arguments = _parse_arguments(action, program, _front_ends(configuration))
         except ScriptError as error:
             raise ScriptError(f"line {action.line}: {error}") from None
         runs.append(_playbook_run(vm_id, action, arguments, program, configuration))
@@ -136,7 +136,9 @@ def _program_for(verb: Verb, configuration: Configuration) -> Program:
     return program
 
 
-def _parse_arguments(action: Action, program: Program) -> dict[str, Argument]:
+def _parse_arguments(
+    action: Action, program: Program, front_ends: Collection[str]
+) -> dict[str, Argument]:
     words = action.arguments
     form = next((form for form in _FORMS[action.verb] if len(form) == len(words)), None)
     if form is None:
@@ -144,7 +146,7 @@ def _parse_arguments(action: Action, program: Program) -> dict[str, Argument]:
         count = "1 word" if len(words) == 1 else f"{len(words)} words"
         raise ScriptError(f"expected {expected}, found {count} behind {action.verb.value}")
     return {
-        slot.variable: _parse_word(slot, word, program)
+        slot.variable: _parse_word(slot, word, program, front_ends)
         for slot, word in zip(form, words, strict=True)
     }
 
@@ -153,11 +155,13 @@ def _describe(verb: Verb, form: tuple[_Slot, ...]) -> str:
     return " ".join((verb.value, *(slot.shape for slot in form)))
 
 
-def _parse_word(slot: _Slot, word: str, program: Program) -> Argument:
-    try:
+def _parse_word(slot: _Slot, word: str, program: Program, front_ends: Collection[str]) -> Argument:
+    if slot is not _ANY_SOURCE:
         return slot.parse(word)
+    try:
+        return parse_source(word, hosts=front_ends)
     except ScriptError:
-        if slot is not _ANY_SOURCE or program.kind != "script":
+        if program.kind != "script":
             raise
     # The guide passes a source with a colon to the site's script untouched.
     check_word(word, role="source")
@@ -190,5 +194,9 @@ def _playbook_run(
 
 
 def _inventory_name(place: Endpoint, configuration: Configuration) -> str:
-    local = place.host.lower() in {name.lower() for name in configuration.front_ends}
-    return _LOCAL if local else place.host
+    return _LOCAL if place.host.lower() in _front_ends(configuration) else place.host
+
+
+def _front_ends(configuration: Configuration) -> frozenset[str]:
+    """Host names are the same in upper and lower case."""
+    return frozenset(name.lower() for name in configuration.front_ends)

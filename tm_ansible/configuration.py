@@ -17,7 +17,7 @@ from tm_ansible.rcfile import read_rc
 from tm_ansible.script import Verb
 from tm_ansible.settings import Settings, load_settings
 
-__all__ = ["Configuration", "Program", "load_configuration"]
+__all__ = ["Configuration", "Program", "find_log", "load_configuration"]
 
 # What a run may inherit: enough to find programs, keys and proxies, and no secret of oned's.
 _INHERITED = frozenset(
@@ -81,7 +81,7 @@ def load_configuration(argument: str, environment: Mapping[str, str]) -> Configu
     name, directory = map_path.stem, map_path.parent
     settings = load_settings(directory / "settings.yml")
     content = find_content(Path(settings.content) if settings.content else None)
-    rc, priority = _read_rcs(locations.etc / "defaultrc", directory / f"{name}rc")
+    rc, priority = _read_rcs(*_rc_paths(locations, map_path))
     front_ends = front_end_names(settings.front_ends)
     return Configuration(
         name=name,
@@ -91,13 +91,40 @@ def load_configuration(argument: str, environment: Mapping[str, str]) -> Configu
         settings=settings,
         programs=read_map(map_path, content, locations),
         environment=_run_environment(environment, rc),
-        debug=rc.get("ONE_MAD_DEBUG", "") not in ("", "0"),
+        debug=_wants_log(rc),
         priority=priority,
         options=_run_options(settings),
         defaults=_defaults(settings, front_ends, vm_dirs(locations)),
         front_ends=front_ends,
         content=content,
     )
+
+
+def find_log(argument: str, environment: Mapping[str, str]) -> Path | None:
+    """Tell where a driver keeps its own log, even one that has a mistake elsewhere.
+
+    Args:
+        argument: as for ``load_configuration``.
+        environment: the driver's.
+
+    Returns:
+        The file; None if ``ONE_MAD_DEBUG`` does not ask for one, or that cannot be read.
+    """
+    try:
+        locations = locate(environment)
+        map_path = find_map(argument, locations)
+        rc, _ = _read_rcs(*_rc_paths(locations, map_path))
+    except (SettingsError, OSError):
+        return None
+    return locations.log / f"{map_path.stem}.log" if _wants_log(rc) else None
+
+
+def _rc_paths(locations: Locations, map_path: Path) -> tuple[Path, Path]:
+    return locations.etc / "defaultrc", map_path.with_name(f"{map_path.stem}rc")
+
+
+def _wants_log(rc: Mapping[str, str]) -> bool:
+    return rc.get("ONE_MAD_DEBUG", "") not in ("", "0")
 
 
 def _run_environment(inherited: Mapping[str, str], rc: Mapping[str, str]) -> Mapping[str, str]:
@@ -179,7 +206,8 @@ def _defaults(
         "tm_source_dirs": list(settings.source_dirs),
         "tm_schemes_dir": settings.schemes_dir,
         "tm_mode": settings.images.mode,
-        "tm_owner": settings.images.owner,
-        "tm_group": settings.images.group,
+        # Not null, which ansible-core before 2.19 does not take for text.
+        "tm_owner": settings.images.owner or "",
+        "tm_group": settings.images.group or "",
         "tm_slack_percent": settings.images.slack_percent,
     }

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from tm_ansible import protocol
 from tm_ansible.arguments import parse_arguments
-from tm_ansible.configuration import Configuration, load_configuration
+from tm_ansible.configuration import Configuration, find_log, load_configuration
 from tm_ansible.engine.job import Engine, Job, Outcome
 from tm_ansible.errors import TmAnsibleError
 from tm_ansible.heir import inherit
 from tm_ansible.journal import Journal
+from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.log import start_log
 from tm_ansible.schedule import Schedule
 from tm_ansible.transfer import Office, Transfer, plan
@@ -94,27 +95,30 @@ class Driver:
         if self._site:
             self._writer.reply(protocol.init_success())
             return
+        action_map = ""
         try:
             arguments = parse_arguments(self._words)
-            configuration = load_configuration(arguments.action_map, self._environment)
+            action_map = arguments.action_map
+            configuration = load_configuration(action_map, self._environment)
         except Exception as error:
-            self._fail(error)
+            self._fail(error, action_map)
             return
         self._writer.reply(protocol.init_success())
         self._begin(configuration, arguments.concurrency)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, action_map: str) -> None:
         """Stay alive without a configuration: oned must not start us over and over."""
         known = isinstance(error, TmAnsibleError)
         self._refusal = str(error) if known else f"{type(error).__name__}: {error}"
         self._writer.reply(protocol.init_failure(self._refusal))
-        start_log(self._writer, None)
+        start_log(self._writer, find_log(action_map, self._environment))
         _log.error("not ready: %s", self._refusal, exc_info=None if known else error)
 
     def _begin(self, configuration: Configuration, concurrency: int | None) -> None:
         locations = configuration.locations
-        log_file = locations.log / f"{configuration.name}.log" if configuration.debug else None
-        start_log(self._writer, log_file)
+        start_log(self._writer, find_log(str(configuration.map_path), self._environment))
+        if not configuration.settings.allowed_dirs and (doubt := doubt_of_vm_dir(locations)):
+            _log.warning("%s", doubt)
         _settle_process(configuration)
         journal = Journal(locations.var, configuration.name)
         office = Office(self._engine, self._writer, journal)

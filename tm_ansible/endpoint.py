@@ -1,6 +1,7 @@
 """The arguments of an action that name a place: ``<host>:<path>`` and URLs."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -10,7 +11,9 @@ _MAX_PATH = 4095
 _MAX_NAME = 255
 _MAX_HOST = 253
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# Schemes even on a machine of that name.
+_WEB = ("ftp", "http", "https")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # Ansible's names for every host and for those of no group.
@@ -86,12 +89,14 @@ def parse_endpoint(word: str, *, role: str, read_only: bool = False) -> Endpoint
     return Endpoint(host, _parse_path(path, role, read_only=read_only))
 
 
-def parse_source(word: str, *, role: str = "source") -> Endpoint | Url:
+def parse_source(word: str, *, role: str = "source", hosts: Collection[str] = ()) -> Endpoint | Url:
     """Read the source of a CLONE or LN: ``<host>:<path>`` or a URL.
 
     Args:
         word: the argument.
         role: what it is, for messages.
+        hosts: names, in lower case, that are hosts and no schemes: oned writes ``fe://srv/a.img``
+            when the path begins with two slashes.
 
     Returns:
         The place, which may be any, or the URL.
@@ -100,7 +105,8 @@ def parse_source(word: str, *, role: str = "source") -> Endpoint | Url:
         ScriptError: it is neither.
     """
     match = _URL.match(word)
-    if match is None:
+    scheme = match[1].lower() if match else ""
+    if match is None or (scheme in hosts and scheme not in _WEB):
         return parse_endpoint(word, role=role, read_only=True)
     check_word(word, role=role)
     host = _split_authority(word[match.end() :])[0].rpartition("@")[2]
@@ -131,9 +137,8 @@ def check_word(word: str, *, role: str) -> None:
 
 def shown(word: str) -> str:
     """Write a word for a message: on one line, without control characters, not too long."""
-    text = word if len(word) <= 120 else word[:119] + "…"
-    if _URL.match(word):
-        text = Url(text).shown
+    text = Url(word).shown if _URL.match(word) else word
+    text = text if len(text) <= 120 else text[:119] + "…"
     return repr(text)[1:-1] if text else "''"
 
 

@@ -10,6 +10,7 @@ Lines are appended by single writes and not flushed to disk: they outlive the pr
 machine that goes down takes oned with it.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -66,7 +67,7 @@ class Journal:
             if self._file is None:
                 return
             if not self._owed:
-                self.path.unlink(missing_ok=True)
+                _remove(self.path)
             os.close(self._file)
             self._file = None
 
@@ -125,7 +126,7 @@ class Journal:
 
     def _compact(self) -> None:
         """Replace the file by a shorter one that is locked before it takes the name."""
-        fresh_path = self.path.with_suffix(".new")
+        fresh_path = _fresh(self.path)
         fresh = _create(fresh_path)
         text = b"".join(b"+%d\n" % vm_id * count for vm_id, count in self._owed.items())
         os.write(fresh, text)
@@ -137,7 +138,7 @@ class Journal:
 
     def _give_up(self, error: OSError) -> None:
         if self._file is not None:
-            self.path.unlink(missing_ok=True)  # an heir would believe what it says
+            _remove(self.path)  # an heir would believe what it says
             os.close(self._file)
             self._file = None
         _log.warning(
@@ -163,21 +164,39 @@ class Legacy:
 
     def discard(self) -> None:
         """Remove the journal, once what it says is noted elsewhere."""
-        self.path.unlink(missing_ok=True)
+        _remove(self.path)
+        _remove(_fresh(self.path))
+
+
+def _fresh(path: Path) -> Path:
+    """Name the file that is to take a journal's place."""
+    return path.with_suffix(".new")
 
 
 def _create(path: Path) -> int:
     flags = os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
     file = os.open(path, flags, 0o600)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        _remove(path)
+        raise
     return file
+
+
+def _remove(path: Path) -> None:
+    """Remove a file if that can be done: what a journal is kept for never fails for it."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
     """Open and lock a journal; None if its driver lives or it is gone."""
     while True:
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # NFS locks only what is open for writing.
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
         try:

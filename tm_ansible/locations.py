@@ -64,15 +64,48 @@ def vm_dirs(locations: Locations) -> tuple[Path, ...]:
         ``var`` and, if oned.conf can be read and sets another one, VM_DIR.
     """
     try:
-        text = (locations.etc / "oned.conf").read_text("utf-8", "surrogateescape")
-        named = parse_template(text).get("VM_DIR")
-    except (OSError, SettingsError):
-        named = None
-    if not named or not named.startswith("/"):
-        return (locations.var,)
+        vm_dir = _read_vm_dir(locations)
+    except SettingsError:  # doubt_of_vm_dir tells
+        vm_dir = None
+    return (locations.var,) if vm_dir in (None, locations.var) else (locations.var, vm_dir)
+
+
+def doubt_of_vm_dir(locations: Locations) -> str:
+    """Tell why VM_DIR of oned.conf is not known.
+
+    Args:
+        locations: of the installation.
+
+    Returns:
+        One line with the remedy; nothing when it is known, or oned.conf does not set it.
+    """
+    try:
+        _read_vm_dir(locations)
+    except SettingsError as error:
+        return f"{error}; until then DELETE and MV may act in {locations.var} only"
+    return ""
+
+
+def _read_vm_dir(locations: Locations) -> Path | None:
+    path = locations.etc / "oned.conf"
+    try:
+        named = parse_template(path.read_text("utf-8", "surrogateescape")).get("VM_DIR")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}: let us read it") from None
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}: correct it") from None
+    if not named:
+        return None
     # normpath keeps two slashes in front, which mean one here.
-    vm_dir = Path("/" + os.path.normpath(named).lstrip("/"))
-    return (locations.var,) if vm_dir == locations.var else (locations.var, vm_dir)
+    vm_dir = "/" + os.path.normpath(named).lstrip("/")
+    if not named.startswith("/") or vm_dir == "/" or not vm_dir.isprintable():
+        shown = named.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise SettingsError(
+            f"{path}: VM_DIR = {shown}: set an absolute path other than /, in UTF-8"
+        )
+    return Path(vm_dir)
 
 
 def front_end_names(extra: Iterable[str] = ()) -> tuple[str, ...]:
@@ -85,5 +118,5 @@ def front_end_names(extra: Iterable[str] = ()) -> tuple[str, ...]:
         Each name once, ``localhost`` first.
     """
     host = os.uname().nodename
-    names = ("localhost", "127.0.0.1", host, host.partition(".")[0], *extra)
+    names = ("localhost", "127.0.0.1", "::1", host, host.partition(".")[0], *extra)
     return tuple(dict.fromkeys(name for name in names if name))

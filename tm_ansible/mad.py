@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 
+from tm_ansible import version
 from tm_ansible.lines import LineSplitter
 from tm_ansible.stdio import Channel, Ending, claim_channel, read_chunks, settle_signals
 
@@ -56,7 +57,7 @@ def _read_requests(channel: Channel, ending: Ending, handle: Callable[[bytes], b
 def _warn_of_long_lines(splitter: LineSplitter) -> None:
     import logging  # noqa: PLC0415 - see _run
 
-    logging.getLogger(__name__).warning(
+    logging.getLogger("tm_ansible.mad").warning(
         "ignored %d lines of more than %d bytes", splitter.dropped, splitter.limit
     )
     splitter.dropped = 0
@@ -65,21 +66,12 @@ def _warn_of_long_lines(splitter: LineSplitter) -> None:
 def _information(words: list[str]) -> str:
     """Give what a person at a prompt may ask for; else ``""``."""
     if words == ["--version"]:
-        return f"one_tm_ansible {_version()}\n"
+        return f"one_tm_ansible {version()}\n"
     if words in (["--help"], ["-h"]):
         from tm_ansible.arguments import USAGE  # noqa: PLC0415
 
         return USAGE
     return ""
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-    try:
-        return version("tm_ansible")
-    except PackageNotFoundError:
-        return "of a checkout"
 
 
 def _answer_only(channel: Channel, ending: Ending, reason: str) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from tm_ansible.errors import SettingsError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Where a shell expands nothing: in single quotes, behind a backslash, in a comment.
-_LITERAL = re.compile(r"'[^']*'|\\.|(?:^|(?<=[\s;]))#.*")
+# What a shell reads of a line; what is left begins a comment, if it begins with "#".
+_CODE = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|(?<![\s;])(?<!^)\#|[^'"\\#])*""")
+# Where a shell expands nothing: in single quotes, behind a backslash.
+_LITERAL = re.compile(r"'[^']*'|\\.")
 
 
 def read_rc(path: Path) -> dict[str, str]:
@@ -39,10 +41,14 @@ def read_rc(path: Path) -> dict[str, str]:
 
 
 def _parse_line(line: str, where: str) -> dict[str, str]:
+    code = _CODE.match(line)
+    if code and line.startswith("#", code.end()):
+        line = code[0]
     if re.search(r"[$`\0]", _LITERAL.sub("", line)):
         raise SettingsError(f"{where}: '$' and '`' are not expanded: write the value out")
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";")
     lexer.whitespace_split = True
+    lexer.commenters = ""
     try:
         words = list(lexer)
     except ValueError:

@@ -16,6 +16,8 @@ from tm_ansible.writer import Writer
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
+# Lines of an error block: the answers of other VMs wait behind it. What went wrong stands last.
+_MOST_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,11 @@ def _internal_error(error: Exception) -> Outcome:
 
 def _error_block(vm_id: int, outcome: Outcome) -> str:
     """Write the block that the storage guide's action scripts end with, under a heading."""
-    lines = (outcome.reason or "", *outcome.detail)
+    detail = outcome.detail
+    if len(detail) > _MOST_DETAIL:
+        dropped = len(detail) - _MOST_DETAIL
+        detail = (f"… {dropped} lines before these …", *detail[-_MOST_DETAIL:])
+    lines = (outcome.reason or "", *detail)
     return "\n".join(
         (
             f"VM {vm_id}: the transfer failed",

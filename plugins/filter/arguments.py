@@ -44,7 +44,8 @@ def target(argument: str, front_ends: Iterable[str] = ()) -> str:
         AnsibleFilterError: it is neither a name nor an address.
     """
     host = "" if paths.scheme(argument) else paths.split(argument)[0]
-    if host in LOCAL or host in front_ends or host in _own_names():
+    ours = {name.lower() for name in (*LOCAL, *front_ends, *_own_names())}
+    if host.lower() in ours:
         return "localhost"
     if host in PATTERNS or not (NAME.match(host) or ADDRESS.match(host)):
         raise AnsibleFilterError("%s is neither a host name nor an address" % ascii(host)[:300])

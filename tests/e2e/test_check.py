@@ -57,6 +57,16 @@ def test_a_fresh_installation_has_advice_and_no_failure(one: Path) -> None:
     assert done.stdout.count("-> set source_dirs in") == 4
 
 
+def test_an_oned_conf_that_cannot_be_read_is_told(one: Path) -> None:
+    """A VM_DIR that is not known is a warning, unless allowed_dirs takes its place."""
+    (one / "etc" / "oned.conf").write_text("VM_DIR = /srv vms\n")
+    warnings = " ".join(each.text for each in of_level(check(one, "dummy")[1], "warn"))
+    assert f"{one}/etc/oned.conf: line 1: " in warnings
+    set_settings(one, "dummy", "allowed_dirs: [/srv/vms]\n")
+    warnings = " ".join(each.text for each in of_level(check(one, "dummy")[1], "warn"))
+    assert "oned.conf" not in warnings
+
+
 def test_settings_that_weaken_are_advised_against(one: Path) -> None:
     """Missing source_dirs and unchecked host keys are warnings, until they are set right."""
     set_settings(one, "ssh", "ansible: {host_key_checking: false}\n")
@@ -89,6 +99,15 @@ def test_wrong_settings_fail(one: Path, settings: str, text: str) -> None:
     assert failure.remedy
 
 
+def test_a_map_that_cannot_be_looked_for_fails(one: Path) -> None:
+    """Such as one in a directory that is closed to this user, or of an impossible name."""
+    name = "x" * 300
+    done = tm_ansible("check", name, location=one)
+    assert done.returncode == 1
+    assert "File name too long" in " ".join(done.stdout.split())
+    assert done.stderr == ""
+
+
 def test_an_inventory_that_cannot_be_parsed_fails(one: Path) -> None:
     """Ansible itself would only warn, and know no hosts."""
     (one / "etc/tm_ansible_ssh/hosts.yml").write_text("all: {hosts: [not a mapping]}\n")
@@ -117,6 +136,7 @@ def test_a_missing_var_fails(one: Path) -> None:
     status, found = check(one, "nfs")
     assert status == 1
     assert any("var does not exist" in each.text for each in of_level(found, "fail"))
+    assert not any("will be made" in each.text for each in found)
 
 
 def test_hosts_are_looked_at(one: Path, inventory: Path, nodes: dict[str, SshHost]) -> None:

@@ -273,6 +273,30 @@ def test_rc_file_sets_priority_log_and_directory(start: Start, location: Path) -
     assert log.read_text().startswith("what was there before\n")
 
 
+def test_a_mistake_is_told_in_the_drivers_own_log(start: Start, location: Path) -> None:
+    """Row 10: with ONE_MAD_DEBUG the reason of INIT FAILURE is in the driver's log as well."""
+    (location / "etc" / "tm_test" / "tm_testrc").write_text("ONE_MAD_DEBUG=1\n")
+    (location / "etc" / "tm_test" / "settings.yml").write_text("limit: 3\n")
+    oned = start()
+    reason = oned.init.removeprefix("INIT FAILURE ")
+    assert "limit: unknown key" in reason
+    assert oned.transfer(7, SPEAK).reason == reason
+    assert reason in (location / "var" / "tm_test.log").read_text()
+
+
+@pytest.mark.parametrize("value", [b"vms", b"/srv/vms extra", b'"/srv/\xff"'])
+def test_a_vm_dir_that_cannot_be_used_is_told_and_survived(
+    start: Start, location: Path, value: bytes
+) -> None:
+    """What oned.conf says of VM_DIR, and cannot be used, is in oned.log; transfers go on."""
+    (location / "etc" / "oned.conf").write_bytes(b"VM_DIR = " + value + b"\n")
+    oned = start()
+    assert oned.init == "INIT SUCCESS"
+    oned.wait_log(-1, f"{location}/etc/oned.conf: ")
+    answer = oned.transfer(7, SPEAK)
+    assert answer.ok, answer.reason
+
+
 def test_a_broken_installation_is_told_and_survived(start: Start, tmp_path: Path) -> None:
     """A module that is missing does not make oned start the driver over and over."""
     broken = tmp_path / "broken"

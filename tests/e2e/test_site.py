@@ -19,7 +19,12 @@ def dummy(tmp_path: Path) -> Site:
     return Site(tmp_path, "dummy").install()
 
 
-def clone_with(site: Site, playbook: str, source: str = "fe:/a") -> Transferred:
+def clone_with(
+    site: Site,
+    playbook: str,
+    source: str = "fe:/a",
+    destination: str = "fe:/vm/7/images/disk.0",
+) -> Transferred:
     """Have one CLONE carried out by a playbook that stands beside the action map."""
     (site.etc / "own.yml").write_text(playbook)
     action_map = site.etc / f"tm_ansible_{site.model}.conf"
@@ -27,7 +32,7 @@ def clone_with(site: Site, playbook: str, source: str = "fe:/a") -> Transferred:
     kept = [line for line in lines if not line.startswith("CLONE")]
     action_map.write_text("\n".join(["CLONE = own.yml", *kept, ""]))
     with site.start() as oned:
-        done = oned.transfer(7, f"CLONE {source} fe:/vm/7/images/disk.0\n")
+        done = oned.transfer(7, f"CLONE {source} {destination}\n")
         done.log.extend(f"oned.log: {line}" for line in oned.logs(-1))
     return done
 
@@ -170,6 +175,23 @@ def test_group_variables_and_vault_apply(
         done = oned.transfer(7, f"CLONE fe:{site.images}/a.img node1:{disk}\n")
         assert done.ok, done.reason
     assert nodes["node1"].path(disk).stat().st_mode & 0o777 == 0o640
+
+
+def test_host_that_is_named_like_a_group_is_one_host(tmp_path: Path) -> None:
+    """An action for node1 runs on the host of that name, not on all hosts of a group node1."""
+    site = Site(tmp_path, "dummy")
+    inventory = tmp_path / "inventory.ini"
+    inventory.write_text("[node1]\nx1\nx2\n[all:vars]\nansible_connection=local\n")
+    site.install(inventories=[inventory])
+    playbook = """
+- hosts: "{{ tm_host }}"
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {msg: "on {{ inventory_hostname }}"}
+"""
+    done = clone_with(site, playbook, destination="node1:/vm/7/images/disk.0")
+    assert done.ok, done.reason
+    assert done.log == ["CLONE node1: on node1"]
 
 
 def test_host_of_no_inventory_is_added(dummy: Site) -> None:

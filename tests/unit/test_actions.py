@@ -134,6 +134,23 @@ def test_a_url_is_no_host(site):
     assert job.hosts == ("n",)
 
 
+def test_every_loopback_address_is_local(site):
+    """The front-end's address of IPv6 is no host to reach by ssh."""
+    job = _job(site, "CLONE [::1]:/a [::1]:/b")
+    assert job.actions[0].variables["tm_host"] == "localhost"
+    assert job.hosts == ()
+
+
+@pytest.mark.parametrize("name", ["fe", "FE", "localhost"])
+def test_two_slashes_behind_the_front_end_are_no_url(site, name):
+    """A path that begins with two slashes, as oned writes it, is on the front-end."""
+    job = _job(site, f"CLONE {name}://srv/a.img n:/d\nLN {name}://srv/a.img n:/d")
+    assert job.actions[0].variables["tm_source"] == f"{name}:/srv/a.img"
+    assert job.actions[1].variables["tm_source"] == f"{name}:/srv/a.img"
+    assert job.actions[1].variables["tm_arguments"][0] == f"{name}://srv/a.img"
+    assert job.hosts == ("n",)
+
+
 def test_action_scripts_run_by_our_playbook(site):
     """A script of the map runs on the front-end by one playbook, with the words as they stand."""
     job = _job(site, "LN fe:/a//b n:/c//d")

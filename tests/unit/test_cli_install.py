@@ -81,10 +81,20 @@ def test_a_file_that_belongs_to_others_stays_without_a_copy(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "etc").iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("manifest", ["", "[1]", '{"etc/file": 1}', "\xff"])
+def test_a_record_that_makes_no_sense_is_none(tmp_path: Path, manifest: str) -> None:
+    """A person's file is not taken for ours, and the record is whole again."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/file").write_text("theirs")
+    (tmp_path / MANIFEST).write_text(manifest, encoding="latin-1")
+    assert lay(tmp_path, one("1")) is Effect.KEPT
+    assert json.loads((tmp_path / MANIFEST).read_text()) == {}
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The message tells which path is in the way."""
     (tmp_path / "etc").write_text("a file where a directory should be")
-    with pytest.raises(SettingsError, match="etc"):
+    with pytest.raises(SettingsError, match="etc/file: File exists: move away"):
         lay_out(one("1"), tmp_path, MANIFEST)
 
 

@@ -3,6 +3,7 @@
 import os
 import queue
 import select
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +33,9 @@ class Stage:
         self._read, self._write = os.pipe()
         self._stream = os.fdopen(self._read, "rb", buffering=0)
         environment = {"ONE_LOCATION": str(location), "PATH": "/usr/bin:/bin"}
-        writer = Writer(self._write, lambda: None)
-        self.driver = Driver(["tm/tm.conf"], environment, writer, self.engine)
+        self._gone = threading.Event()
+        self.writer = Writer(self._write, self._gone.set)
+        self.driver = Driver(["tm/tm.conf"], environment, self.writer, self.engine)
         self.say("INIT")
         assert self.hear() == "INIT SUCCESS"
 
@@ -58,13 +60,16 @@ class Stage:
         return not select.select([self._read], [], [], 0.1)[0]
 
     def journal(self) -> str:
-        """Give the text of the only journal."""
+        """Give the text of the only journal, once all that was written is noted."""
+        self.writer.flush(10)
         [path] = (self.location / "var").glob(".tm.*.journal")
         return path.read_text()
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Be an oned that is gone; the writer ends before the next test's pipe gets its number."""
         self._stream.close()
+        self.writer.reply(b"\n")
+        assert self._gone.wait(10)
         os.close(self._write)
 
 
@@ -107,6 +112,20 @@ def test_a_failure_has_its_block_in_the_log(stage: Stage) -> None:
     ]
 
 
+def test_a_long_block_is_cut(stage: Stage) -> None:
+    """Of 30,000 lines the log gets the last ones, and is told of the others."""
+    stage.transfer(7)
+    detail = tuple(f"line {number}" for number in range(1, 30_001))
+    stage.engine.next_run().finish(Outcome(reason="CLONE node1: no space", detail=detail))
+    lines = [stage.hear()]
+    while not lines[-1].endswith("------>8--"):
+        lines.append(stage.hear())
+    assert len(lines) < 300
+    assert "LOG E -1 CLONE node1: no space" in lines
+    assert any(line.startswith("LOG E -1 … 29800 lines") for line in lines)
+    assert lines[-2] == "LOG E -1 line 30000"
+
+
 def test_the_job_is_that_of_the_script(stage: Stage) -> None:
     """The script is read before anything else is; each run has a marker of its own."""
     stage.transfer(7)
@@ -125,7 +144,7 @@ def test_a_cancelled_transfer_is_not_answered(stage: Stage) -> None:
     stage.transfer(7)
     run = stage.engine.next_run()
     stage.say("DRIVER_CANCEL  7")
-    assert run.cancelled.is_set()
+    assert run.cancelled.wait(10)
     assert stage.journal() == ""
     stage.transfer(7)
     run.say("a last word")

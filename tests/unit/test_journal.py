@@ -187,6 +187,50 @@ def test_a_full_disk_costs_the_journal_and_nothing_else(
     assert "No space left on device" in caplog.text
 
 
+def test_a_file_that_cannot_be_removed_costs_no_transfer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a disk that is read-only, giving the journal up raises nothing, nor does the end."""
+    broken, clean = Journal(tmp_path, "tm"), Journal(tmp_path, "tm")
+    for journal in (broken, clean):
+        journal.path.unlink()
+        journal.path.mkdir()
+    assert broken._file is not None
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        os.dup2(full.fileno(), broken._file)
+    broken.accept(7)
+    broken.settle(7)
+    broken.close()
+    clean.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_journal_is_locked_as_nfs_wants_it(tmp_path: Path) -> None:
+    """The heir's descriptor is open for writing: NFS gives no exclusive lock otherwise."""
+    journal = Journal(tmp_path, "tm")
+    journal.accept(7)
+    die(journal)
+    heir = Journal(tmp_path, "tm")
+    for legacy in heir.legacies():
+        modes = {
+            fcntl.fcntl(int(link.name), fcntl.F_GETFL) & os.O_ACCMODE
+            for link in Path("/proc/self/fd").iterdir()
+            if os.path.realpath(link) == str(legacy.path)
+        }
+        assert modes == {os.O_RDWR}
+    heir.close()
+
+
+def test_what_a_driver_killed_while_it_compacts_leaves_is_removed(tmp_path: Path) -> None:
+    """The file that was to take the journal's place goes with the journal."""
+    journal = Journal(tmp_path, "tm")
+    journal.accept(7)
+    journal.path.with_suffix(".new").touch()
+    die(journal)
+    assert inherit(tmp_path) == [7]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     """The file is private: its token finds processes."""
     journal = Journal(tmp_path, "tm")

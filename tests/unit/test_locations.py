@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tm_ansible.errors import SettingsError
-from tm_ansible.locations import Locations, front_end_names, locate, vm_dirs
+from tm_ansible.locations import Locations, doubt_of_vm_dir, front_end_names, locate, vm_dirs
 
 
 def test_self_contained():
@@ -47,6 +47,8 @@ def test_a_relative_location_is_refused():
         (b'VM_DIR = ""\n', []),
         (b"VM_DIR = /srv/vms\nTM_MAD = [\n", []),
         (b'X = "\xff"\nVM_DIR=/srv/vms', ["/srv/vms"]),
+        (b'VM_DIR = "/srv/\xff"', []),
+        (b"VM_DIR = //.", []),
         (None, []),
     ],
 )
@@ -57,6 +59,40 @@ def test_vm_dirs(tmp_path, conf, named):
         locations.etc.mkdir()
         (locations.etc / "oned.conf").write_bytes(conf)
     assert vm_dirs(locations) == (tmp_path / "var", *map(Path, named))
+
+
+@pytest.mark.parametrize(
+    ("conf", "part"),
+    [
+        (b'VM_DIR = "/srv/vms"\n', None),
+        (b"PORT = 1\n", None),
+        (None, None),
+        (b"PORT = 1\nVM_DIR = /srv vms\n", "oned.conf: line 2: expected the end of the line"),
+        (b"VM_DIR = vms\n", "VM_DIR = vms: set an absolute path other than /, in UTF-8"),
+        (b"VM_DIR = /\n", "VM_DIR = /: set"),
+        (b'VM_DIR = "/srv/\xff"', "VM_DIR = /srv/\\xff: set"),
+    ],
+)
+def test_a_vm_dir_that_is_not_known_is_told(tmp_path, conf, part):
+    """Where oned.conf cannot be used, one line says what is wrong and what follows."""
+    locations = locate({"ONE_LOCATION": str(tmp_path)})
+    locations.etc.mkdir()
+    if conf is not None:
+        (locations.etc / "oned.conf").write_bytes(conf)
+    doubt = doubt_of_vm_dir(locations)
+    if part is None:
+        assert doubt == ""
+    else:
+        assert doubt.startswith(f"{locations.etc}/oned.conf: ")
+        assert part in doubt
+        assert doubt.isprintable()
+
+
+def test_an_oned_conf_that_may_not_be_read_is_told(tmp_path):
+    """What the system says is part of the line."""
+    locations = locate({"ONE_LOCATION": str(tmp_path)})
+    (locations.etc / "oned.conf").mkdir(parents=True)
+    assert "oned.conf: cannot be read: Is a directory" in doubt_of_vm_dir(locations)
 
 
 def test_vm_dir_that_is_var(tmp_path):
@@ -71,7 +107,7 @@ def test_front_end_names():
     """This machine's names come first, each once, then the site's."""
     host = os.uname().nodename
     names = front_end_names(["fe", "localhost", "fe"])
-    assert names[:2] == ("localhost", "127.0.0.1")
+    assert names[:3] == ("localhost", "127.0.0.1", "::1")
     assert {host, host.split(".")[0]} <= set(names)
     assert names[-1] == "fe"
     assert len(set(names)) == len(names)

@@ -205,6 +205,15 @@ def test_a_missing_directory_for_temporary_files_is_an_error(
         engine.start(wanted, print)
 
 
+def test_a_job_that_cannot_be_written_is_an_error(
+    engine: ProcessEngine, job: Callable[..., Job]
+) -> None:
+    """A path that is not UTF-8 is refused before anything is started."""
+    with pytest.raises(EngineError, match="not UTF-8"):
+        engine.start(job("good", filler="\ud800"), print)
+    assert marked.find(job("good").marker) == []
+
+
 def test_orphans_of_a_dead_driver_are_ended(
     engine: ProcessEngine, job: Callable[..., Job], tmp_path: Path
 ) -> None:

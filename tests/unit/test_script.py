@@ -320,6 +320,27 @@ def test_odd_urls(word, cause):
     assert "pass" not in str(caught.value)
 
 
+def test_a_long_url_is_shown_without_secrets():
+    """Where a message cuts a URL short, that does not bring its password back."""
+    for word in (f"http://joe:{'s3cret' * 40}@host/a\x00", f"http://h/a?{'s3cret' * 40}\x00"):
+        with pytest.raises(ScriptError) as caught:
+            parse_source(word)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["fe://srv//a.img", "FE://srv/a.img"])
+def test_a_host_that_is_known_is_no_scheme(word):
+    """Two slashes stand behind a host when the path begins with two, as oned writes it."""
+    assert parse_source(word, hosts={"fe"}) == Endpoint(word[:2], "/srv/a.img")
+    assert parse_source(word) == Url(word)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp"])
+def test_the_web_is_the_web_on_a_host_of_that_name_too(scheme):
+    """A machine named ftp still downloads by ftp."""
+    assert parse_source(f"{scheme}://host/a", hosts={scheme}) == Url(f"{scheme}://host/a")
+
+
 def test_sources():
     """A source on another host is a place, whatever its name."""
     assert parse_source("http:/a") == Endpoint("http", "/a")

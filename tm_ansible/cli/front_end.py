@@ -15,6 +15,7 @@ from tm_ansible.cli.findings import Finding, bad, doubtful, good
 from tm_ansible.cli.hosts import Directory, judge_directory
 from tm_ansible.cli.install import driver_command
 from tm_ansible.configuration import Configuration
+from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.script import Verb
 
 # oned 1.2 waits half a second for the answer to INIT; ours should leave it room.
@@ -48,6 +49,10 @@ def _check_map(configuration: Configuration) -> Iterator[Finding]:
 def _check_settings(configuration: Configuration) -> Iterator[Finding]:
     path = configuration.directory / "settings.yml"
     yield good("settings", str(path) if path.exists() else f"none; {path} would be read")
+    if not configuration.settings.allowed_dirs and (
+        doubt := doubt_of_vm_dir(configuration.locations)
+    ):
+        yield doubtful("settings", doubt, f"correct oned.conf, or set allowed_dirs in {path}")
     if not configuration.settings.source_dirs:
         yield doubtful(
             "settings",
@@ -103,13 +108,17 @@ def _check_playbooks(configuration: Configuration) -> Iterator[Finding]:
 
 def _check_directories(configuration: Configuration) -> Iterator[Finding]:
     var = configuration.locations.var
+    usable = False
     if not var.is_dir():
         yield bad(_SUBJECT, f"{var} does not exist", "set ONE_LOCATION, or make the directory")
     elif not os.access(var, os.W_OK | os.X_OK):
         yield bad(_SUBJECT, f"{var} is not writable", "run the check as oned's user, or chown it")
+    else:
+        usable = True
     allowed = configuration.defaults["tm_allowed_dirs"]
     for name in allowed if isinstance(allowed, list) else []:
-        yield judge_directory(_SUBJECT, _look_at(Path(str(name))))
+        if usable or name != str(var):
+            yield judge_directory(_SUBJECT, _look_at(Path(str(name))))
 
 
 def _look_at(path: Path) -> Directory:

@@ -134,7 +134,7 @@ def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
     return TaskEnded(
         task=str(data.get("task") or ""),
         module=str(data.get("resolved_action") or data.get("task_action") or ""),
-        from_role=str(data.get("role") or "").startswith("one.tm."),
+        from_role=str(data.get("resolved_role") or "").startswith("one.tm."),
         changed=bool(result.get("changed")),
         skipped=skipped,
         seconds=float(data.get("duration") or 0.0),

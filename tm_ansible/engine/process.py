@@ -59,11 +59,16 @@ class ProcessEngine:
         """
         directory = _temporary_root(job.environment) / f"tm_ansible.{job.marker}"
         try:
+            encoded = msgspec.json.encode(job) + b"\n"
+        except UnicodeEncodeError as error:
+            raise EngineError(f"a path or setting is not UTF-8: {error}") from error
+        try:
             directory.mkdir(mode=0o700)
         except OSError as error:
             raise EngineError(f"no directory for temporary files: {error}") from error
         try:
-            return ProcessRun(job, listener, _spawn(self._worker, job, directory), directory)
+            process = _spawn(self._worker, job, directory)
+            return ProcessRun(job, encoded, listener, process, directory)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise EngineError(f"cannot start a worker process: {error}") from error
@@ -75,6 +80,7 @@ class ProcessRun:
     def __init__(
         self,
         job: Job,
+        encoded: bytes,
         listener: Callable[[Line], None],
         process: "subprocess.Popen[bytes]",
         directory: Path,
@@ -83,6 +89,7 @@ class ProcessRun:
 
         Args:
             job: what the process is to do.
+            encoded: the job as a line for the process.
             listener: called with each line.
             process: just started.
             directory: its temporary files; removed at the end.
@@ -92,12 +99,13 @@ class ProcessRun:
             RuntimeError: the system allows no thread.
         """
         self._job = job
+        self._encoded = encoded
         self._listener = listener
         self._process = process
         self._directory = directory
         self._label = job.actions[0].label if job.actions else "transfer"
         self._labels = {action.label for action in job.actions}
-        self._outcome = Outcome()
+        self._outcome = Outcome(reason=f"{self._label}: internal error, see the driver's log")
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._wake: int | None = None
@@ -121,9 +129,8 @@ class ProcessRun:
 
     def _look_after(self) -> None:
         assert self._wake is not None  # noqa: S101 - for the type checker
-        job = msgspec.json.encode(self._job) + b"\n"
-        conversation = Conversation(self._process, job, self._wake, self._hear)
         try:
+            conversation = Conversation(self._process, self._encoded, self._wake, self._hear)
             conversation.run()
             self._end_processes()
             conversation.read_rest()
@@ -133,7 +140,8 @@ class ProcessRun:
             self._outcome = Outcome(reason=f"{self._label}: cannot look after the run: {error}")
             self._end_processes()
         finally:
-            self._let_go()
+            with contextlib.suppress(OSError):
+                self._let_go()
             self._ended.set()
 
     def _hear(self, line: Line) -> None:
