@@ -1,0 +1,150 @@
+"""Whole transfers of three actions: our driver beside a plain shell driver, in one run.
+
+    python -m benchmarks.transfers [--rounds 15] [--at-once 100] [MODEL ...]
+
+A transfer is CLONE of 1 MiB, MKSWAP 16, LN. Both drivers are started as oned starts them. Needs
+root for the model ssh, whose host is an sshd of its own on 127.0.0.2. The output is a table in
+Markdown: medians one after another, and the wall time of many at once.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
+from tests.support.oned import Oned
+from tests.support.site import Site
+
+REFERENCE = Path(__file__).resolve().parent / "reference" / "driver"
+MODELS = ("nfs", "ssh")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What both drivers work in.
+
+    Attributes:
+        site: an installation with our driver.
+        target: the host of destinations, as scripts name it.
+        reference: arguments of the shell driver.
+    """
+
+    site: Site
+    target: str
+    reference: str
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
+    parser.add_argument("--rounds", type=int, default=15, help="transfers one after another")
+    parser.add_argument("--at-once", type=int, default=100)
+    arguments = parser.parse_args()
+    print("| model | | ours | shell | ours / shell |")
+    print("|---|---|---|---|---|")
+    for model in arguments.models:
+        with make_world(model) as world:
+            compare(world, arguments.rounds, arguments.at_once)
+
+
+@contextmanager
+def make_world(model: str) -> Iterator[World]:
+    """Give an installation, and for ssh a running host; they end with the block."""
+    directory = Path(tempfile.mkdtemp(prefix="tmbench"))
+    try:
+        if model == "nfs":
+            site = Site(directory / "front-end", model).install()
+            yield _furnish(World(site, "fe", "nfs"))
+        else:
+            yield from _with_host(directory)
+    finally:
+        shutil.rmtree(directory)
+
+
+def _with_host(directory: Path) -> Iterator[World]:
+    if reason := missing_for_hosts():
+        sys.exit(reason)
+    control, key = directory / "cp", directory / "key"
+    control.mkdir()
+    make_key(key)
+    host = SshHost("127.0.0.2", "127.0.0.2", directory / "node1", directory / "cloud", key)
+    try:
+        host.start()
+        inventory = write_inventory(directory / "inventory.ini", [host], control)
+        site = Site(directory / "cloud" / "fe", "ssh").install(inventories=[inventory])
+        options = ["-i", str(key), "-o", f"Port={host.port}", "-o", "IdentitiesOnly=yes"]
+        options += ["-o", f"UserKnownHostsFile={host.known_hosts}"]
+        yield _furnish(World(site, "127.0.0.2", shlex.join(["ssh", *options])))
+    finally:
+        close_masters(control)
+        host.stop()
+
+
+def _furnish(world: World) -> World:
+    (world.site.images / "a.img").write_bytes(os.urandom(1024 * 1024))
+    return world
+
+
+def script(world: World, vm_id: int) -> str:
+    """Give the script of one VM."""
+    source = f"fe:{world.site.images}/a.img"
+    disk = f"{world.target}:{world.site.vm_dir(vm_id)}/images/disk"
+    return f"CLONE {source} {disk}.0\nMKSWAP 16 {disk}.1\nLN {source} {disk}.2\n"
+
+
+def compare(world: World, rounds: int, at_once: int) -> None:
+    """Run both drivers in turn and print two rows."""
+    ours, shell = [], []
+    with world.site.start() as first, _start_reference(world) as second:
+        for number in range(rounds):
+            ours.append(_one(first, world, 2 * number))
+            shell.append(_one(second, world, 2 * number + 1))
+        _row(world, "one after another", statistics.median(ours), statistics.median(shell))
+        begin = 2 * rounds
+        many = _many(first, world, range(begin, begin + at_once))
+        begin += at_once
+        _row(world, f"{at_once} at once", many, _many(second, world, range(begin, begin + at_once)))
+
+
+def _start_reference(world: World) -> Oned:
+    # oned hands over one string; the shell driver has no parser of its own.
+    starter = ["/bin/sh", "-c", f"exec {shlex.quote(str(REFERENCE))} $1", "sh"]
+    return Oned(world.site.location, world.reference, command=starter)
+
+
+def _one(oned: Oned, world: World, vm_id: int) -> float:
+    began = time.monotonic()
+    done = oned.transfer(vm_id, script(world, vm_id))
+    assert done.ok, done.reason
+    return time.monotonic() - began
+
+
+def _many(oned: Oned, world: World, vm_ids: range) -> float:
+    began = time.monotonic()
+    for vm_id in vm_ids:
+        oned.submit(vm_id, script(world, vm_id))
+    for vm_id in vm_ids:
+        reply = oned.wait_reply(vm_id, 1800)
+        assert reply.ok, reply.reason
+    return time.monotonic() - began
+
+
+def _row(world: World, what: str, ours: float, shell: float) -> None:
+    ratio = ours / shell
+    print(
+        f"| {world.site.model} | {what} | {ours:.2f} s | {shell:.2f} s | {ratio:.1f} |", flush=True
+    )
+
+
+if __name__ == "__main__":
+    main()
