@@ -21,6 +21,8 @@ def read_yaml(path: Path) -> object:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise SettingsError(f"{path}: leads to no file: mend or remove the link") from None
         return None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "destination_name": {"type": "str"},
     "into": {"type": "bool", "default": False},
     "move": {"type": "bool", "default": False},
+    "directories": {"type": "bool", "default": True},
     "allowed_dirs": {"type": "list", "elements": "str", "default": []},
     "source_dirs": {"type": "list", "elements": "str", "default": []},
     "mode": {"type": "raw", "default": "a+w"},
@@ -66,8 +67,10 @@ class ActionModule(ActionBase):
         image = os.path.basename(options["source"].rstrip("/"))
         shown = progress.Progress(image, lambda line: DISPLAY.display("tm_log: " + line))
         done = relay.Relay(shown.update, options["silence"]).run(
-            relay.Part(source, farside.program("send", _sender_config(options))),
-            relay.Part(destination, farside.program("receive", self._receiver_config(options))),
+            relay.Part(source, farside.program("stream", "send", _sender_config(options))),
+            relay.Part(
+                destination, farside.program("stream", "receive", self._receiver_config(options))
+            ),
         )
         return dict(done, tm_log=[_sentence(image, names, done, self._task.check_mode)])
 
@@ -89,7 +92,8 @@ class ActionModule(ActionBase):
 
 
 def _sender_config(options: Dict[str, Any]) -> Dict[str, Any]:
-    return {key: options[key] for key in ("source", "source_dirs", "allowed_dirs", "move")}
+    keys = ("source", "source_dirs", "allowed_dirs", "move", "directories")
+    return {key: options[key] for key in keys}
 
 
 def _name(host: str, name: Optional[str]) -> str:

@@ -3,8 +3,8 @@
 import os
 from typing import Any, Dict
 
+from ansible_collections.one.tm.plugins.module_utils.attributes import attributes_of
 from ansible_collections.one.tm.plugins.module_utils.copying import copy, is_complete, open_source
-from ansible_collections.one.tm.plugins.module_utils.files import attributes_of
 from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 

@@ -4,21 +4,23 @@ import errno
 import fcntl
 import os
 import stat
-from typing import Iterator, NamedTuple, Tuple
+from typing import NamedTuple
 
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
     make_directory,
-    need_room,
     new_file,
     publish,
     temporary_name,
 )
+from ansible_collections.one.tm.plugins.module_utils.room import need_room
+from ansible_collections.one.tm.plugins.module_utils.sparse import (
+    extents,
+    read_blocks,
+    write_sparse,
+)
 
-BLOCK = 1024 * 1024
-ZEROS = bytes(BLOCK)
-HOLE = 64 * 1024
 FICLONE = 0x40049409  # ioctl_ficlone(2)
 NOT_HERE = (
     errno.EINVAL,
@@ -180,26 +182,6 @@ def copy_contents(source: Source, descriptor: int, destination: str) -> None:
         _copy_blocks(source, descriptor, done, end, destination)
 
 
-def extents(descriptor: int, size: int) -> Iterator[Tuple[int, int]]:
-    """Yield begin and end of each piece of data in a file, by ``lseek(2)`` SEEK_DATA.
-
-    Args:
-        descriptor: of a file or block device.
-        size: its length in bytes.
-    """
-    offset = 0
-    while offset < size:
-        try:
-            begin = os.lseek(descriptor, offset, os.SEEK_DATA)
-            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            begin, end = offset, size
-        yield begin, min(end, size)
-        offset = end
-
-
 def _same_server(source: Source, descriptor: int) -> bool:
     """Tell whether both files are on one network file system, whose server may copy by itself.
 
@@ -232,36 +214,11 @@ def _copy_on_server(source: Source, descriptor: int, begin: int, end: int) -> in
 
 
 def _copy_blocks(source: Source, descriptor: int, begin: int, end: int, destination: str) -> None:
-    while begin < end:
+    blocks = read_blocks(source.path, source.descriptor, begin, end)
+    while True:
         with about(source.path):
-            data = os.pread(source.descriptor, min(BLOCK, end - begin), begin)
+            offset, data = next(blocks, (end, b""))
         if not data:
-            raise TmError("%s became shorter while it was copied; stop its writer" % source.path)
+            return
         with about(destination):
-            write_sparse(descriptor, data, begin)
-        begin += len(data)
-
-
-def write_sparse(descriptor: int, data: bytes, offset: int) -> None:
-    """Write a block into a file that is all hole there; pieces of zeros are left out.
-
-    Args:
-        descriptor: open for writing, already as long as it will be.
-        data: at most 1 MiB.
-        offset: where it goes, in bytes.
-    """
-    if data == ZEROS[: len(data)]:
-        return
-    view = memoryview(data)
-    for start in range(0, len(data), HOLE):
-        end = min(start + HOLE, len(data))
-        if not data.startswith(ZEROS[: end - start], start):
-            write_all(descriptor, view[start:end], offset + start)
-
-
-def write_all(descriptor: int, piece: memoryview, offset: int) -> None:
-    """Write a whole piece at an offset, in as many calls as it takes."""
-    while piece:
-        done = os.pwrite(descriptor, piece, offset)
-        piece = piece[done:]
-        offset += done
+            write_sparse(descriptor, data, offset)

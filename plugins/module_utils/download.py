@@ -3,29 +3,31 @@
 import calendar
 import contextlib
 import email.utils
+import ftplib
 import os
 import socket
 import stat
 from http.client import HTTPException
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
 from ansible.module_utils.urls import MissingModuleError, open_url
-from ansible_collections.one.tm.plugins.module_utils.copying import BLOCK, write_sparse
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
-    attributes_of,
     make_directory,
-    need_room,
     new_file,
     publish,
     temporary_name,
 )
-from ansible_collections.one.tm.plugins.module_utils.paths import checked, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.ftp import FtpFile
+from ansible_collections.one.tm.plugins.module_utils.paths import checked, scheme, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.room import need_room
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, write_sparse
 from ansible_collections.one.tm.plugins.module_utils.tree import same_contents
 
 
@@ -97,11 +99,21 @@ class Remote:
     def open(self) -> Offer:
         """Ask for the file and return what the server says of it."""
         with self._in_words():
-            # As it is: a compressed image would have neither the size nor the bytes announced.
-            self._response = open_url(
-                self._url, timeout=self._timeout, decompress=False, http_agent="tm_ansible"
-            )
+            if _is_ftp(self._url):
+                self._response = FtpFile(self._url, self._timeout)
+            else:
+                self._response = self._open_url()
         return read_offer(self._response.headers)
+
+    def _open_url(self) -> Any:
+        # As it is: a compressed image would have neither the size nor the bytes announced.
+        response = open_url(
+            self._url, timeout=self._timeout, decompress=False, http_agent="tm_ansible"
+        )
+        if scheme(response.geturl()) == "ftp" != scheme(self._url):
+            response.close()
+            raise URLError("the server redirects to ftp")
+        return response
 
     def read(self) -> bytes:
         """Return the next piece, full size but at the end; empty behind it."""
@@ -131,6 +143,8 @@ class Remote:
             error.close()
         except URLError as error:
             cause = str(error.reason)
+        except ftplib.Error as error:
+            cause = str(error)
         except (OSError, EOFError, HTTPException, ValueError) as error:
             cause = "%s (%s)" % (error, type(error).__name__)
         except (UrlsConnectionError, MissingModuleError) as error:
@@ -140,6 +154,12 @@ class Remote:
         for secret in secrets_of(self._url):
             cause = cause.replace(secret, "***")
         raise TmError("downloading %s failed: %s" % (self.shown, cause))
+
+
+def _is_ftp(url: str) -> bool:
+    """Tell whether a URL is to be fetched by ftp itself, and not by a proxy that speaks http."""
+    is_proxied = "ftp" in getproxies() and not proxy_bypass(urlsplit(url).hostname or "")
+    return scheme(url) == "ftp" and not is_proxied
 
 
 def read_offer(headers: Any) -> Offer:

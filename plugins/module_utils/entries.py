@@ -1,5 +1,7 @@
 """What is to be moved, as a list: a file, or a directory of files, directories and links."""
 
+import hashlib
+import json
 import os
 import stat
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
@@ -47,12 +49,16 @@ class Tree:
         """Take entries.
 
         Raises:
-            TmError: a path could lead out of the root.
+            TmError: a path could lead out of the root, by a link too.
         """
+        directories = set()  # type: Set[str]
         for entry in entries:
-            parts = entry.path.split("/") if entry.path else []
-            if any(part in ("", ".", "..") for part in parts) or "\0" in entry.path:
+            parent, _slash, name = entry.path.rpartition("/")
+            is_root = entry is entries[0] and not entry.path
+            if not is_root and (name in ("", ".", "..") or parent not in directories):
                 raise TmError("the path %r is not one inside a directory" % entry.path)
+            if entry.type == DIRECTORY:
+                directories.add(entry.path)
         self.entries = entries
 
     @property
@@ -78,6 +84,14 @@ class Tree:
         """
         return _identity(self.root) == _identity(other.root)
 
+    def state(self) -> str:
+        """Return a digest of what is here, which changes with anything that is written to it.
+
+        Directories count by their names alone: a file system may count their times as it likes.
+        """
+        facts = [[entry.path, _state(entry)] for entry in self.entries]
+        return hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()
+
     def is_complete_copy(self, other: "Tree") -> bool:
         """Tell whether ``other`` has all of this: same names, types, sizes and times."""
         return self._contents() == other._contents() and self.root.mtime_ns is not None
@@ -101,6 +115,10 @@ class Tree:
 
 def _identity(entry: Entry) -> Any:
     return (entry.type, entry.size, entry.inode, entry.mtime_ns, entry.ctime_ns)
+
+
+def _state(entry: Entry) -> Any:
+    return entry.type if entry.type == DIRECTORY else [entry.target, *_identity(entry)]
 
 
 def _content(entry: Entry) -> Any:

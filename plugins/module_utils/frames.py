@@ -22,6 +22,7 @@ HEADER_BYTES = 1 << 25
 HEAD = struct.Struct(">cQI")
 
 HEADER = b"H"  # payload: JSON
+SAME = b"S"  # offset: 1 if the source is the destination, and nothing follows
 FILE = b"F"  # offset: index of the entry whose data follow
 DATA = b"D"  # offset in the file; payload: bytes
 POSITION = b"P"  # everything up to the offset is sent or a hole

@@ -4,11 +4,10 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils import lifeline
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.copying import open_source
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
-    attributes_of,
     clear,
     make_directory,
     rename,

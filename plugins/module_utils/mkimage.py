@@ -3,12 +3,10 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple
 
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
-    attributes_of,
     make_directory,
-    need_room,
     new_file,
     publish,
     temporary_name,
@@ -17,6 +15,7 @@ from ansible_collections.one.tm.plugins.module_utils.mkswap import checked_size
 from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
 from ansible_collections.one.tm.plugins.module_utils.programs import find
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
+from ansible_collections.one.tm.plugins.module_utils.room import need_room
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB, human
 from ansible_collections.one.tm.plugins.module_utils.survey import FS_BLOCK, Survey, identity, take
@@ -65,7 +64,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     Args:
         params: destination, filesystem, mode, owner, group; size_mib, or source, source_dirs,
-            slack_percent and perhaps uuid.
+            slack_percent and perhaps uuid and source_name.
         check_mode: only tell what would be done.
 
     Raises:
@@ -133,11 +132,12 @@ def _populated(
             % (", ".join(EXT), kind)
         )
     source = check_source(params["source"], params["source_dirs"])
+    shown = params.get("source_name") or source
     survey = take(source)
     uuid = params["uuid"] or identity(survey, destination, kind)
     there = look(destination)
     if there and there.uuid == uuid:
-        text = "%s image %s already has the files of %s" % (kind, name, source)
+        text = "%s image %s already has the files of %s" % (kind, name, shown)
         return _result(False, check_mode, text)
     slack = params["slack_percent"]
     size = image_size(survey, slack, kind)
@@ -151,7 +151,7 @@ def _populated(
     text = (
         "%s image %s of %s, %s: %s of files in %d entries, the file system's own, and %d %% slack"
     )
-    values = (kind, name, source, human(size), human(survey.size), survey.entries, slack)
+    values = (kind, name, shown, human(size), human(survey.size), survey.entries, slack)
     return _result(True, check_mode, text % values)
 
 

@@ -3,11 +3,9 @@
 import os
 from typing import Any, Dict
 
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
-    attributes_of,
-    capacity,
     make_directory,
     new_file,
     publish,
@@ -16,6 +14,7 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 from ansible_collections.one.tm.plugins.module_utils.paths import checked
 from ansible_collections.one.tm.plugins.module_utils.programs import find
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
+from ansible_collections.one.tm.plugins.module_utils.room import capacity
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB, human
 

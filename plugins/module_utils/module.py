@@ -3,21 +3,12 @@
 from typing import Any, Callable, Dict, Iterable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.one.tm.plugins.module_utils import lifeline
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
-
-Result = Dict[str, Any]
-
-ATTRIBUTES = {
-    "mode": {"type": "raw", "default": "a+w"},
-    "owner": {"type": "str"},
-    "group": {"type": "str"},
-}
+from ansible_collections.one.tm.plugins.module_utils import lifeline, step
 
 
 def run_module(
     argument_spec: Dict[str, Any],
-    function: Callable[[Dict[str, Any], bool], Result],
+    logic: step.Logic,
     hide: Callable[[Dict[str, Any]], Iterable[str]] = lambda _params: (),
     **rules: Any,
 ) -> None:
@@ -26,17 +17,14 @@ def run_module(
     Args:
         argument_spec: as AnsibleModule takes it. Paths are ``str``: the type ``path`` would
             expand ``~`` and ``$NAME`` in what has to be data.
-        function: gets the parameters and whether nothing may be changed; returns the result.
+        logic: see ``step.perform``.
         hide: gets the parameters; returns secrets in them, which Ansible then keeps out of results.
         rules: further arguments of AnsibleModule: ``mutually_exclusive`` and the like.
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
     module.no_log_values.update(hide(module.params))
     lifeline.start()
-    try:
-        result = function(module.params, module.check_mode)
-    except TmError as error:
-        module.fail_json(msg=error.message, tm_detail=error.detail)
-    except OSError as error:
-        module.fail_json(msg=sentence(error), tm_detail=[repr(error)])
+    result = step.perform(logic, module.params, module.check_mode)
+    if result.get("failed"):
+        module.fail_json(**result)
     module.exit_json(**result)

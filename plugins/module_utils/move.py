@@ -5,18 +5,19 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    Attributes,
     make_directory,
-    need_room,
     new_directory,
     rename,
     replaced_name,
 )
 from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
+from ansible_collections.one.tm.plugins.module_utils.marker import is_destination, placed
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.room import need_room
 from ansible_collections.one.tm.plugins.module_utils.tree import copy_tree, prove_tree
 
 KEEP = Attributes()
@@ -36,13 +37,14 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     asked = check_allowed(params["destination"], params["allowed_dirs"], "destination")
     final = final_place(source, asked, params["into"])
     final = check_allowed(final, params["allowed_dirs"], "destination")
-    if source == final or not os.path.lexists(source):
+    if _is_one(source, final) or not os.path.lexists(source):
         return _nothing_to_do(source, final, check_mode)
     if final.startswith(source + "/"):
         raise TmError("refused to move %s into itself, to %s" % (source, final))
     if not check_mode:
         tidy_up(source)
-        move(source, final)
+        if not move(source, final):
+            return _nothing_to_do(source, final, check_mode)
     done = "would move" if check_mode else "moved"
     return {"changed": True, "tm_log": ["%s %s to %s" % (done, source, final)], "path": final}
 
@@ -64,10 +66,18 @@ def final_place(source: str, destination: str, into: bool) -> str:
     return destination
 
 
+def _is_one(source: str, final: str) -> bool:
+    """Tell whether both are one file or directory under two names."""
+    try:
+        return os.path.samestat(os.lstat(source), os.lstat(final))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _nothing_to_do(source: str, final: str, check_mode: bool) -> Dict[str, Any]:
     if not os.path.lexists(final):
         raise TmError("the source %s does not exist" % source)
-    if source != final and not check_mode:
+    if not os.path.lexists(source) and not check_mode:
         tidy_up(source)
     return {"changed": False, "tm_log": ["%s is already in its place" % final], "path": final}
 
@@ -78,12 +88,15 @@ def tidy_up(source: str) -> None:
         removal.remove_doomed(source)
 
 
-def move(source: str, final: str) -> None:
+def move(source: str, final: str) -> bool:
     """Rename, or copy, prove and remove where the file systems differ.
 
     Args:
         source: real path of a file, link or tree.
         final: its real path from now on; a file or directory there is replaced by its like.
+
+    Returns:
+        False, having done nothing, if both are one place that is mounted twice.
 
     Raises:
         TmError: a mount point is in the way, or the copy could not be proven.
@@ -98,16 +111,22 @@ def move(source: str, final: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _move_across(source, final)
+        if not _move_across(source, final):
+            return False
     discard(replaced_name(final))
+    return True
 
 
-def _move_across(source: str, final: str) -> None:
+def _move_across(source: str, final: str) -> bool:
     tally = removal.survey(source)
     need_room(os.path.dirname(final), tally.size)
     with about(final), new_directory(final) as work:
+        with placed(final) as marker:
+            if is_destination(source, marker, os.path.basename(final)):
+                return False
         copy = os.path.join(work, "copy")
         copy_tree(source, copy)
         prove_tree(source, copy)
         rename(copy, final)
     removal.remove(source)
+    return True

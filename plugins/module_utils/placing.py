@@ -50,8 +50,10 @@ def find_place(config: Dict[str, Any], offer: Offer) -> Place:
         offer: what the sender has.
 
     Raises:
-        TmError: the destination is refused.
+        TmError: the destination is refused, or the source's name is none.
     """
+    if "/" in offer.name or offer.name in ("", ".", ".."):
+        raise TmError("the stream is damaged: %r is no name" % offer.name)
     path = paths.checked(config["destination"], "destination")
     same_name = os.path.basename(path) == offer.name
     if config["into"] and not same_name and os.path.isdir(path):

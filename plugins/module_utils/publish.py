@@ -4,7 +4,7 @@ import os
 import stat
 from typing import Any, Dict
 
-from ansible_collections.one.tm.plugins.module_utils import files
+from ansible_collections.one.tm.plugins.module_utils import attributes, files
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
 from ansible_collections.one.tm.plugins.module_utils.paths import checked
@@ -22,23 +22,23 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     Raises:
         TmError: the path is refused, or there is no file to publish.
     """
-    attributes = files.attributes_of(params)
+    wanted = attributes.attributes_of(params)
     destination = checked(params["destination"], "destination")
     temporary = files.temporary_name(destination, "download")
     steps = {"prepared": _prepare, "published": _publish, "discarded": _discard}
     result = {"changed": False, "path": temporary}  # type: Dict[str, Any]
     if not check_mode:
-        result.update(steps[params["state"]](temporary, destination, attributes))
+        result.update(steps[params["state"]](temporary, destination, wanted))
     return result
 
 
-def _prepare(temporary: str, destination: str, attributes: files.Attributes) -> Dict[str, Any]:
-    made = files.make_directory(os.path.dirname(destination), attributes)
+def _prepare(temporary: str, destination: str, wanted: attributes.Attributes) -> Dict[str, Any]:
+    made = files.make_directory(os.path.dirname(destination), wanted)
     discard(temporary)
     return {"changed": bool(made)}
 
 
-def _publish(temporary: str, destination: str, attributes: files.Attributes) -> Dict[str, Any]:
+def _publish(temporary: str, destination: str, wanted: attributes.Attributes) -> Dict[str, Any]:
     try:
         state = os.lstat(temporary)
     except FileNotFoundError:
@@ -50,11 +50,11 @@ def _publish(temporary: str, destination: str, attributes: files.Attributes) -> 
     if os.path.isfile(destination) and same_contents(temporary, destination):
         discard(temporary)
         return {"tm_log": ["%s is already complete" % os.path.basename(destination)]}
-    files.publish(temporary, destination, attributes)
+    files.publish(temporary, destination, wanted)
     log = "downloaded %s, %s" % (os.path.basename(destination), human(state.st_size))
     return {"changed": True, "tm_log": [log], "bytes": state.st_size}
 
 
-def _discard(temporary: str, _destination: str, _attributes: files.Attributes) -> Dict[str, Any]:
+def _discard(temporary: str, _destination: str, _wanted: attributes.Attributes) -> Dict[str, Any]:
     discard(temporary)
     return {}

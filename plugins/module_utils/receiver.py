@@ -1,16 +1,22 @@
 """The side that reads a stream and makes an image of it, whole or not at all."""
 
+import contextlib
 import errno
 import os
+import threading
 import time
-from typing import Any, BinaryIO, Callable, Dict, Optional
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import (
+    attributes,
     entries,
     files,
     frames,
     lifeline,
+    marker,
     placing,
+    room,
+    sparse,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about, sentence
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
@@ -18,6 +24,7 @@ from ansible_collections.one.tm.plugins.module_utils.sizes import human
 __metaclass__ = type
 
 PROGRESS_SECONDS = 0.5
+BEAT_SECONDS = 10.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Tell = Callable[[Dict[str, Any]], None]
@@ -39,7 +46,7 @@ class Receiver:
         self._config = config
         self._reader = reader
         self._tell = tell
-        self._attributes = files.Attributes(config["mode"], config["owner"], config["group"])
+        self._attributes = attributes.Attributes(config["mode"], config["owner"], config["group"])
         self._buffer = memoryview(bytearray(frames.BLOCK_BYTES))
         self._size = 0  # bytes of all files
         self._before = 0  # bytes of the files that are done
@@ -63,14 +70,14 @@ class Receiver:
         result = self._result(offer.found, place)
         if place.there and place.there.is_same_place(offer.found):
             return dict(result, changed=False, same=True)
-        if place.there and offer.found.is_complete_copy(place.there):
+        if place.there and not self._config["move"] and offer.found.is_complete_copy(place.there):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
         placing.check_fits(place, offer.found)
-        files.need_room(os.path.dirname(place.final), offer.found.data)
+        room.need_room(os.path.dirname(place.final), offer.found.data)
         if not self._config["check"]:
-            self._tell({"answer": {"send": True}})
-            self._receive(offer.found, place.final, offer.digest)
-        return dict(result, changed=True, bytes=self._received)
+            same = not self._receive(offer.found, place.final, offer.digest)
+            result.update(same=same)
+        return dict(result, changed=not result["same"], bytes=self._received)
 
     def _offer(self) -> placing.Offer:
         self._reader.skip_noise()
@@ -95,7 +102,8 @@ class Receiver:
     def _gone(self, offer: placing.Offer, place: placing.Place) -> Dict[str, Any]:
         """Succeed if the source was moved here earlier, as a repeated script finds it."""
         if self._config["move"] and place.there is not None:
-            return dict(self._result(place.there, place), changed=False, gone=True)
+            result = self._result(place.there, place)
+            return dict(result, changed=False, gone=True, state=entries.Tree([]).state())
         raise SourceError("no such file: %s" % offer.path)
 
     def _result(self, found: entries.Tree, place: placing.Place) -> Dict[str, Any]:
@@ -109,6 +117,7 @@ class Receiver:
             "complete": False,
             "same": False,
             "gone": False,
+            "state": found.state(),
         }
 
     def _set_attributes(self, final: str) -> bool:
@@ -117,7 +126,7 @@ class Receiver:
         try:
             before = os.fstat(descriptor)
             if not self._config["check"]:
-                files.set_attributes(descriptor, self._attributes, fresh=False)
+                attributes.set_attributes(descriptor, self._attributes, fresh=False)
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
@@ -127,15 +136,15 @@ class Receiver:
             after.st_gid,
         )
 
-    def _receive(self, found: entries.Tree, final: str, digest: str) -> None:
+    def _receive(self, found: entries.Tree, final: str, digest: str) -> bool:
+        """Ask for the data and make the image; return False if the source is the destination."""
         self._size = found.size
         directory = os.path.dirname(final)
         files.make_directory(directory, self._attributes)
         try:
             if found.root.type == entries.DIRECTORY:
-                self._receive_directory(found, final, digest)
-            else:
-                self._receive_single(found, final, digest)
+                return self._receive_directory(found, final, digest)
+            return self._receive_single(found, final, digest)
         except OSError as error:
             if error.errno in FULL:
                 raise TmError(self._full(directory, found.data), [sentence(error)]) from error
@@ -148,14 +157,26 @@ class Receiver:
             human(needed),
         )
 
-    def _receive_single(self, found: entries.Tree, final: str, digest: str) -> None:
+    def _begins(self, final: str) -> bool:
+        """Ask for the data, and return whether they come from another place than ours."""
+        with marker.placed(final) as name:
+            answer = {"send": True, "marker": name, "name": os.path.basename(final)}
+            self._tell({"answer": answer})
+            return not self._next(frames.SAME).offset
+
+    def _receive_single(self, found: entries.Tree, final: str, digest: str) -> bool:
         with files.new_file(final) as descriptor:
+            if not self._begins(final):
+                return False
             self._receive_file(descriptor, found.root, 0, frames.FileDigest(digest), final)
             self._next(frames.END)
             files.publish(files.temporary_name(final), final, self._attributes)
+        return True
 
-    def _receive_directory(self, found: entries.Tree, final: str, digest: str) -> None:
+    def _receive_directory(self, found: entries.Tree, final: str, digest: str) -> bool:
         with files.new_directory(final) as temporary:
+            if not self._begins(final):
+                return False
             for index, entry in enumerate(found.entries):
                 path = os.path.join(temporary, entry.path)
                 self._make_entry(path, entry, index, digest)
@@ -166,11 +187,12 @@ class Receiver:
             files.publish(temporary, final, self._attributes)
         # An attempt that was cut off between its two renames left this.
         lifeline.discard(files.replaced_name(final))
+        return True
 
     def _make_entry(self, path: str, entry: entries.Entry, index: int, digest: str) -> None:
         if entry.type == entries.LINK:
             os.symlink(entry.target, path)
-            user, group = files.owner_ids(self._attributes)
+            user, group = attributes.owner_ids(self._attributes)
             os.lchown(path, user, group)
         elif entry.type == entries.FILE:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -184,7 +206,7 @@ class Receiver:
             os.mkdir(path, 0o700)
 
     def _own(self, descriptor: int) -> None:
-        files.set_attributes(descriptor, self._attributes._replace(mode=None))
+        attributes.set_attributes(descriptor, self._attributes._replace(mode=None))
 
     def _finish_directory(self, path: str, entry: entries.Entry) -> None:
         descriptor = os.open(path.rstrip("/"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -217,7 +239,8 @@ class Receiver:
             os.fchmod(descriptor, entry.mode & 0o777)
             if entry.mtime_ns is not None:
                 os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-            os.fsync(descriptor)
+            with self._heard(entry.size):
+                os.fsync(descriptor)
         self._before += entry.size
 
     def _receive_data(self, descriptor: int, size: int, digest: frames.FileDigest) -> frames.Frame:
@@ -232,7 +255,7 @@ class Receiver:
                 data = self._buffer[: frame.length]
                 self._reader.payload_into(data)
                 digest.add(frame.offset, data)
-                _write_at(descriptor, data, frame.offset)
+                sparse.write_all(descriptor, data, frame.offset)
                 self._received += frame.length
             self._progress(frame.offset + frame.length)
 
@@ -240,19 +263,33 @@ class Receiver:
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS:
             self._told = now
-            done = self._before + position
-            self._tell({"progress": {"done": done, "size": self._size, "bytes": self._received}})
+            self._tell_progress(position)
+
+    def _tell_progress(self, position: int) -> None:
+        done = self._before + position
+        self._tell({"progress": {"done": done, "size": self._size, "bytes": self._received}})
+
+    @contextlib.contextmanager
+    def _heard(self, position: int) -> Iterator[None]:
+        """Tell progress meanwhile: a flush to a slow disk may outlast the longest silence."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                self._tell_progress(position)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     @property
     def received(self) -> int:
         """Return how many bytes of data have come."""
         return self._received
-
-
-def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
 
 
 def run(config: Dict[str, Any], file: BinaryIO, tell: Tell) -> None:

@@ -1,9 +1,10 @@
 """DELETE on one host."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils import entries, removal
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
 from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
 
@@ -12,11 +13,11 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Remove a file, a link (not its target) or a tree, if it is there.
 
     Args:
-        params: path, allowed_dirs.
+        params: path, allowed_dirs; proven, the state of its proven copy, if there is one.
         check_mode: only tell what would be done.
 
     Raises:
-        TmError: the path is refused.
+        TmError: the path is refused, or has changed since it was copied.
     """
     real = check_allowed(params["path"], params["allowed_dirs"])
     leftover = os.path.lexists(removal.doomed_name(real))
@@ -31,8 +32,18 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
             "files": 0,
             "bytes": 0,
         }
+    _check_proven(real, params.get("proven"))
     if not check_mode:
         removal.remove(real)
     done = "would delete" if check_mode else "deleted"
     log = "%s %s (%s, %s)" % (done, real, count(tally.files, "file"), human(tally.size))
     return {"changed": True, "tm_log": [log], "files": tally.files, "bytes": tally.size}
+
+
+def _check_proven(real: str, proven: Optional[str]) -> None:
+    """Refuse to remove what has no proven copy: it was written to, or is the copy itself."""
+    if proven is not None and entries.scan(real).state() != proven:
+        raise TmError(
+            "%s is no longer what was copied to its destination, and stays; stop what writes to it"
+            % real
+        )

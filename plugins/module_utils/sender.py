@@ -3,22 +3,21 @@
 import errno
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any, Callable, Dict
 
-from ansible_collections.one.tm.plugins.module_utils import copying, entries, frames, paths
+from ansible_collections.one.tm.plugins.module_utils import entries, frames, marker, paths, sparse
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about, sentence
 
 __metaclass__ = type
 
-ZERO_BYTES = 1 << 16
-ZEROS = bytes(ZERO_BYTES)
 POSITION_SECONDS = 0.5
 
 
 class Sender:
     """Sends what is at one path.
 
-    Attributes of ``config``: ``source``, ``source_dirs``, ``allowed_dirs``, ``move``.
+    Attributes of ``config``: ``source``, ``source_dirs``, ``allowed_dirs``, ``move``,
+    ``directories``.
     """
 
     def __init__(self, config: Dict[str, Any], writer: frames.FrameWriter) -> None:
@@ -43,11 +42,17 @@ class Sender:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
             found = entries.Tree([])
+        self._check_kind(found)
         header = {"name": os.path.basename(self._path), "path": self._path}
         self._writer.write_json(
             frames.HEADER, dict(header, entries=found.to_json(), digest=self._digest)
         )
         return found
+
+    def _check_kind(self, found: entries.Tree) -> None:
+        is_directory = bool(found.entries) and found.root.type == entries.DIRECTORY
+        if is_directory and not self._config["directories"]:
+            raise TmError("the source %s is a directory, an image is needed" % self._path)
 
     def _check_policy(self) -> None:
         if self._config["move"]:
@@ -55,12 +60,21 @@ class Sender:
         else:
             paths.check_source(self._path, self._config["source_dirs"])
 
-    def send(self, found: entries.Tree) -> None:
-        """Write the data of every file, and the end.
+    def send(self, found: entries.Tree, beside: str, name: str) -> None:
+        """Write whether the source is the destination; if not, the data of every file.
+
+        Args:
+            found: what was offered.
+            beside: name of the marker beside the destination.
+            name: the destination's.
 
         Raises:
             TmError: a file is not what was offered, or changed while it was read.
         """
+        is_same = marker.is_destination(self._path, beside, name)
+        self._writer.write(frames.SAME, int(is_same))
+        if is_same:
+            return
         for index, entry in enumerate(found.entries):
             if entry.type == entries.FILE:
                 self._writer.write(frames.FILE, index)
@@ -74,7 +88,7 @@ class Sender:
         try:
             self._check_unchanged(path, entry, descriptor)
             with about(path):
-                digest = self._send_data(descriptor, entry.size)
+                digest = self._send_data(path, descriptor, entry.size)
             self._check_unchanged(path, entry, descriptor)
         finally:
             os.close(descriptor)
@@ -85,49 +99,22 @@ class Sender:
         if entries.changed(entry, status) or os.lstat(path).st_ino != status.st_ino:
             raise TmError("%s changed while it was copied; stop what writes to it" % path)
 
-    def _send_data(self, descriptor: int, size: int) -> bytes:
+    def _send_data(self, path: str, descriptor: int, size: int) -> bytes:
         digest = frames.FileDigest(self._digest)
         told = time.monotonic()
-        for block_offset, block in read_blocks(descriptor, size):
-            for start, end in nonzero_runs(block):
-                run = memoryview(block)[start:end]
-                digest.add(block_offset + start, run)
-                self._writer.write(frames.DATA, block_offset + start, run)
-            if time.monotonic() - told > POSITION_SECONDS:
-                self._writer.write(frames.POSITION, block_offset + len(block))
-                told = time.monotonic()
+        for begin, end in sparse.extents(descriptor, size):
+            for offset, block in sparse.read_blocks(path, descriptor, begin, end):
+                self._send_block(offset, block, digest)
+                if time.monotonic() - told > POSITION_SECONDS:
+                    self._writer.write(frames.POSITION, offset + len(block))
+                    told = time.monotonic()
         return digest.finish(size)
 
-
-def read_blocks(descriptor: int, size: int) -> Iterator[Tuple[int, bytes]]:
-    """Yield offset and contents of what is no hole, in blocks of at most 1 MiB.
-
-    Raises:
-        TmError: the file is shorter than ``size``.
-    """
-    for start, end in copying.extents(descriptor, size):
-        offset = start
-        while offset < end:
-            block = os.pread(descriptor, min(frames.BLOCK_BYTES, end - offset), offset)
-            if not block:
-                raise TmError("the source became shorter while it was copied; stop its writer")
-            yield offset, block
-            offset += len(block)
-
-
-def nonzero_runs(block: bytes) -> Iterator[Tuple[int, int]]:
-    """Yield start and end of the runs of 64 KiB pieces that are not all zero."""
-    start = None
-    for offset in range(0, len(block), ZERO_BYTES):
-        # The last piece may be short; ``startswith`` compares in place, without a copy.
-        if block.startswith(ZEROS[: len(block) - offset], offset):
-            if start is not None:
-                yield start, offset
-            start = None
-        elif start is None:
-            start = offset
-    if start is not None:
-        yield start, len(block)
+    def _send_block(self, offset: int, block: bytes, digest: frames.FileDigest) -> None:
+        view = memoryview(block)
+        for start, end in sparse.nonzero_runs(block):
+            digest.add(offset + start, view[start:end])
+            self._writer.write(frames.DATA, offset + start, view[start:end])
 
 
 def run(config: Dict[str, Any], answer: Callable[[], Dict[str, Any]], output: int) -> None:
@@ -142,8 +129,9 @@ def run(config: Dict[str, Any], answer: Callable[[], Dict[str, Any]], output: in
     try:
         sender = Sender(config, writer)
         found = sender.offer()
-        if answer().get("send"):
-            sender.send(found)
+        reply = answer()
+        if reply.get("send"):
+            sender.send(found, reply["marker"], reply["name"])
     except TmError as error:
         writer.write_json(frames.ERROR, {"message": error.message, "detail": list(error.detail)})
     except BrokenPipeError:

@@ -4,7 +4,7 @@ MIB = 1024 * 1024
 
 
 def human(size: int) -> str:
-    """Return a size in bytes as a person says it: ``512 bytes``, ``16 MiB``, ``1.5 GiB``."""
+    """Return a size in bytes as a person says it: ``512 bytes``, ``16.0 MiB``, ``1.5 GiB``."""
     if size < 1024:
         return "%d byte%s" % (size, "" if size == 1 else "s")
     value = float(size)
@@ -12,8 +12,6 @@ def human(size: int) -> str:
         value /= 1024
         if value < 1023.95 or unit == "TiB":
             break
-    if value == int(value):
-        return "%d %s" % (value, unit)
     return "%.1f %s" % (value, unit)
 
 

@@ -5,16 +5,15 @@ import stat
 from typing import Callable, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils.copying import (
-    BLOCK,
     Source,
     copy_contents,
-    extents,
     finish,
     open_source,
     share,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import flush_directory
+from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, extents
 
 
 def copy_tree(source: str, destination: str) -> None:

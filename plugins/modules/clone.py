@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Clone an image on one host."""
+"""Documentation of the action one.tm.clone."""
 
 DOCUMENTATION = r"""
 module: clone
@@ -40,7 +40,7 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["copied base.img to disk.0, 1 GiB"]
+  sample: ["copied base.img to disk.0, 1.0 GiB"]
 bytes:
   description: Size of what was written, in bytes.
   returned: success
@@ -51,20 +51,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import clone  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "source": {"type": "str", "required": True},
-        "destination": {"type": "str", "required": True},
-        "source_dirs": {"type": "list", "elements": "str", "default": []},
-    }
-    run_module(dict(ATTRIBUTES, **spec), clone.run)
-
-
-if __name__ == "__main__":
-    main()

@@ -42,7 +42,7 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["downloaded https://images.example.org/base.img to disk.0, 1 GiB"]
+  sample: ["downloaded https://images.example.org/base.img to disk.0, 1.0 GiB"]
 bytes:
   description: Size of what was written, in bytes.
   returned: when it was fetched
@@ -54,8 +54,8 @@ tm_detail:
   elements: str
 """
 
-from ansible_collections.one.tm.plugins.module_utils import download  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils import attributes, download  # noqa: E402
+from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
         "timeout": {"type": "int", "default": 60},
     }
     run_module(
-        dict(ATTRIBUTES, **spec),
+        dict(attributes.ARGUMENTS, **spec),
         download.run,
         hide=lambda params: download.secrets_of(params["url"]),
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Link to an image on one host."""
+"""Documentation of the action one.tm.link."""
 
 DOCUMENTATION = r"""
 module: link
@@ -43,20 +43,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import link  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "source": {"type": "str", "required": True},
-        "destination": {"type": "str", "required": True},
-        "source_dirs": {"type": "list", "elements": "str", "default": []},
-    }
-    run_module(dict(ATTRIBUTES, **spec), link.run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make a disk image."""
+"""Documentation of the action one.tm.mkimage."""
 
 DOCUMENTATION = r"""
 module: mkimage
@@ -30,6 +30,9 @@ options:
     type: int
   source:
     description: Absolute path of a directory of files.
+    type: str
+  source_name:
+    description: What to call the directory in messages, when it was brought here from elsewhere.
     type: str
   slack_percent:
     description: Room left in the file system, in percent of what the files need.
@@ -65,36 +68,10 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["made ext4 image disk.3, 1 GiB"]
+  sample: ["made ext4 image disk.3, 1.0 GiB"]
 tm_detail:
   description: Further lines on a failure.
   returned: failure
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import mkimage  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "destination": {"type": "str", "required": True},
-        "filesystem": {"type": "str", "default": "ext4"},
-        "size_mib": {"type": "int"},
-        "source": {"type": "str"},
-        "source_dirs": {"type": "list", "elements": "str", "default": []},
-        "slack_percent": {"type": "int", "default": 20},
-        "uuid": {"type": "str"},
-    }
-    run_module(
-        dict(ATTRIBUTES, **spec),
-        mkimage.run,
-        mutually_exclusive=[("size_mib", "source")],
-        required_one_of=[("size_mib", "source")],
-    )
-
-
-if __name__ == "__main__":
-    main()

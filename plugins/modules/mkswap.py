@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make a swap image."""
+"""Documentation of the action one.tm.mkswap."""
 
 DOCUMENTATION = r"""
 module: mkswap
@@ -35,26 +35,10 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["made swap disk.2, 512 MiB"]
+  sample: ["made swap disk.2, 512.0 MiB"]
 tm_detail:
   description: Further lines on a failure.
   returned: failure
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import mkswap  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "destination": {"type": "str", "required": True},
-        "size_mib": {"type": "int", "required": True},
-    }
-    run_module(dict(ATTRIBUTES, **spec), mkswap.run)
-
-
-if __name__ == "__main__":
-    main()

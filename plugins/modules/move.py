@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Move an image or a directory of images on one host."""
+"""Documentation of the action one.tm.move."""
 
 DOCUMENTATION = r"""
 module: move
@@ -54,21 +54,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import move  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "source": {"type": "str", "required": True},
-        "destination": {"type": "str", "required": True},
-        "into": {"type": "bool", "default": True},
-        "allowed_dirs": {"type": "list", "elements": "str", "required": True},
-    }
-    run_module(spec, move.run)
-
-
-if __name__ == "__main__":
-    main()

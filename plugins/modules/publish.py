@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Begin and end a download that a site's own task file does."""
+"""Documentation of the action one.tm.publish."""
 
 DOCUMENTATION = r"""
 module: publish
@@ -37,7 +37,7 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["downloaded disk.0, 1 GiB"]
+  sample: ["downloaded disk.0, 1.0 GiB"]
 path:
   description: The temporary path.
   returned: success
@@ -48,23 +48,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import publish  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import ATTRIBUTES, run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "destination": {"type": "str", "required": True},
-        "state": {
-            "type": "str",
-            "choices": ["prepared", "published", "discarded"],
-            "required": True,
-        },
-    }
-    run_module(dict(ATTRIBUTES, **spec), publish.run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Remove an image or a directory of images."""
+"""Documentation of the action one.tm.remove."""
 
 DOCUMENTATION = r"""
 module: remove
@@ -16,6 +16,11 @@ options:
     description: Absolute path.
     type: str
     required: true
+  proven:
+    description:
+      - The state that RV(one.tm.transfer#module:state) tells. What is in another state now has no
+        proven copy, and is not removed.
+    type: str
 extends_documentation_fragment:
   - one.tm.image.allowed
   - one.tm.image.common
@@ -50,19 +55,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import remove  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "path": {"type": "str", "required": True},
-        "allowed_dirs": {"type": "list", "elements": "str", "required": True},
-    }
-    run_module(spec, remove.run)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Run one command, log it, and fail with its error."""
+"""Documentation of the action one.tm.run."""
 
 DOCUMENTATION = r"""
 module: run
@@ -73,24 +73,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import running  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
-
-
-def main():
-    """Run the module."""
-    run_module(
-        {
-            "argv": {"type": "list", "elements": "str", "required": True},
-            "timeout": {"type": "float", "default": 0},
-            "chdir": {"type": "str"},
-            "environment": {"type": "dict", "default": {}},
-            "creates": {"type": "str"},
-        },
-        running.run,
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Tell the identity of an image or of a directory's image."""
+"""Documentation of the action one.tm.survey."""
 
 DOCUMENTATION = r"""
 module: survey
@@ -52,21 +52,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import survey  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "path": {"type": "str", "required": True},
-        "destination": {"type": "str"},
-        "filesystem": {"type": "str", "default": "ext4"},
-        "source_dirs": {"type": "list", "elements": "str", "default": []},
-    }
-    run_module(spec, survey.run)
-
-
-if __name__ == "__main__":
-    main()

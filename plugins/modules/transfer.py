@@ -46,6 +46,10 @@ options:
         O(allowed_dirs), and a source that is gone is no failure if the destination is there.
     type: bool
     default: false
+  directories:
+    description: Whether the source may be a directory.
+    type: bool
+    default: true
   allowed_dirs:
     description: Directories below which a move may act.
     type: list
@@ -131,6 +135,12 @@ gone:
   description: Whether the source was moved earlier.
   returned: success
   type: bool
+state:
+  description: >-
+    Digest of what the source is: names, sizes, times and places on the disk. The module
+    one.tm.remove takes it, and leaves alone what is no longer so.
+  returned: success
+  type: str
 tm_log:
   description: What was done, for the VM's log.
   returned: success

@@ -157,6 +157,22 @@ def _leave_out_compression(connection: Any) -> None:
     connection.set_option("control_path", "%(directory)s/tm" + digest)
 
 
+def is_here(action: Any) -> bool:
+    """Tell whether a task runs on this machine as this very user, with nothing set around it."""
+    connection = action._connection
+    is_local = connection._load_name in LOCAL and connection.become is None
+    return is_local and not any(action._task.environment or ())
+
+
+def python_of(action: Any, task_vars: Mapping[str, Any]) -> str:
+    """Return the interpreter of the host where a task runs, the one it is delegated to included."""
+    delegated = action._task.delegate_to
+    variables = task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
+    python = action._templar.template(variables.get("ansible_python_interpreter"))
+    is_remote = action._connection._load_name not in LOCAL
+    return _python({"ansible_python_interpreter": python}, is_remote)
+
+
 def of_play(action: Any, task_vars: Mapping[str, Any], name: str) -> Far:
     """Return the play's host, over the connection of the task.
 
@@ -165,7 +181,7 @@ def of_play(action: Any, task_vars: Mapping[str, Any], name: str) -> Far:
         task_vars: as it got them.
         name: of the host, for messages.
     """
-    python = action._templar.template(task_vars.get("ansible_python_interpreter"))
+    python = python_of(action, task_vars)
     return Far(name, action._connection, {"ansible_python_interpreter": python})
 
 

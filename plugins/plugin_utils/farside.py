@@ -1,5 +1,6 @@
-"""The program of ``module_utils.stream`` as bytes that a Python on any host runs."""
+"""A program of ``module_utils`` as bytes that a Python on any host runs."""
 
+import functools
 import json
 import os
 import shlex
@@ -10,21 +11,8 @@ __metaclass__ = type
 
 PACKAGE = "ansible_collections.one.tm.plugins.module_utils"
 PLUGINS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MODULES = (
-    "errors",
-    "lifeline",
-    "sizes",
-    "paths",
-    "files",
-    "copying",
-    "frames",
-    "tree",
-    "entries",
-    "placing",
-    "sender",
-    "receiver",
-    "stream",
-)
+# Between Ansible and the logic; a host has no Ansible.
+ANSIBLE_ONLY = ("download.py", "module.py")
 
 # Reads a length in decimal, a line end, and so many bytes of compressed program. One line
 # without shell characters but the quotes around it, since login shells differ.
@@ -33,7 +21,7 @@ BOOTSTRAP = "import sys,zlib;i=sys.stdin.buffer;exec(zlib.decompress(i.read(int(
 LOADER = """
 import importlib.abc, importlib.util, json, sys, types
 
-sources, role, config = json.loads(%(payload)r)
+sources, module, arguments = json.loads(%(payload)r)
 package = %(package)r
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -51,7 +39,7 @@ for length in range(1, len(parts) + 1):
     parent.__path__ = []
     sys.modules[parent.__name__] = parent
 sys.meta_path.insert(0, Loader())
-importlib.import_module(package + ".stream").main(role, config)
+importlib.import_module(package + "." + module).main(*arguments)
 """
 
 
@@ -65,23 +53,31 @@ def command(python: str) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def program(role: str, config: Dict[str, Any]) -> bytes:
+def program(module: str, *arguments: Any) -> bytes:
     """Return what to write first to the standard input of ``command``.
 
     Args:
-        role: ``send`` or ``receive``.
-        config: what and where, see ``module_utils.stream``.
+        module: of ``module_utils``; its function ``main`` is called.
+        arguments: of ``main``; anything that JSON can say.
     """
-    payload = json.dumps([{_name(module): _source(module) for module in MODULES}, role, config])
+    payload = json.dumps([_sources(), module, arguments])
     text = LOADER % {"payload": payload, "package": PACKAGE}
-    compressed = zlib.compress(text.encode("utf-8"))
+    compressed = zlib.compress(text.encode("utf-8"), 1)
     return b"%d\n%s" % (len(compressed), compressed)
 
 
-def _name(module: str) -> str:
-    return PACKAGE + "." + module
+@functools.lru_cache(maxsize=None)
+def _sources() -> Dict[str, str]:
+    """Return the source of every module that can run on a host."""
+    directory = os.path.join(PLUGINS, "module_utils")
+    names = [name for name in os.listdir(directory) if name.endswith(".py")]
+    return {
+        PACKAGE + "." + name[:-3]: _read(os.path.join(directory, name))
+        for name in names
+        if name not in ANSIBLE_ONLY
+    }
 
 
-def _source(module: str) -> str:
-    with open(os.path.join(PLUGINS, "module_utils", module + ".py"), encoding="utf-8") as file:
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
         return file.read()

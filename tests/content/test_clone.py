@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import clone, copying, files
+from ansible_collections.one.tm.plugins.module_utils import attributes, clone, copying, files, room
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 from worlds import names
 
@@ -116,7 +116,7 @@ def test_a_source_that_changes_meanwhile_fails_the_copy(source, tmp_path):
     try:
         source.write_bytes(b"x" * source.stat().st_size)
         with pytest.raises(TmError, match="changed while it was copied"):
-            copying.copy(opened, str(tmp_path / "7" / "disk.0"), files.Attributes())
+            copying.copy(opened, str(tmp_path / "7" / "disk.0"), attributes.Attributes())
     finally:
         os.close(opened.descriptor)
     assert names(tmp_path / "7") == []
@@ -258,10 +258,10 @@ def test_blocks_are_shared_where_the_file_system_can(xfs):
     source = xfs / "base.img"
     source.write_bytes(os.urandom(40 * MIB))
     os.sync()
-    free = files.room(str(xfs))
+    free = room.room(str(xfs))
     run(source, xfs / "disk.0")
     os.sync()
-    assert free - files.room(str(xfs)) < MIB
+    assert free - room.room(str(xfs)) < MIB
     before = digest(source)
     with (xfs / "disk.0").open("r+b") as stream:
         stream.write(b"changed")
@@ -288,7 +288,7 @@ def test_a_block_device_is_a_source(tmp_path, source):
 def copy_again_and_again(opened: copying.Source, directory: Path) -> None:
     """Copy until a copy fails."""
     for number in range(1000):
-        copying.copy(opened, str(directory / str(number)), files.Attributes())
+        copying.copy(opened, str(directory / str(number)), attributes.Attributes())
 
 
 def test_a_file_that_grows_while_it_is_read_never_passes(tmp_path):

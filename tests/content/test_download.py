@@ -1,15 +1,12 @@
 """Sources with URLs: real servers on this machine, whole files or a reason."""
 
 import base64
-import contextlib
 import email.utils
 import functools
 import gc
 import hashlib
 import http.server
 import os
-import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,8 @@ import pytest
 from ansible_collections.one.tm.plugins.module_utils import download
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from worlds import names
+
+from tests.support.servers import Ftp, serving
 
 MIB = 1 << 20
 SECRET = "s3cret-pw"  # noqa: S105 - that of a server in these tests
@@ -67,84 +66,6 @@ class Web(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
 
-REPLIES = {
-    "USER": "331 password?",
-    "PASS": "230 in",
-    "PWD": '257 "/"',
-}
-
-
-class Ftp(socketserver.StreamRequestHandler):
-    """As much of RFC 959 as one anonymous RETR needs."""
-
-    root = Path()
-
-    def handle(self) -> None:
-        """Answer commands until QUIT."""
-        self.say("220 here")
-        for line in iter(self.rfile.readline, b""):
-            word, _blank, rest = line.decode().strip().partition(" ")
-            if word == "QUIT":
-                return self.say("221 bye")
-            if word in ("PASV", "EPSV"):
-                self.listen(word)
-            elif word == "CWD":
-                there = (self.root / rest.lstrip("/")).is_dir()
-                self.say("250 there" if there else "550 no such directory")
-            elif word == "RETR":
-                self.send(self.root / rest.lstrip("/"))
-            else:
-                self.say(REPLIES.get(word, "200 fine"))
-        return None
-
-    def say(self, text: str) -> None:
-        """Send one reply."""
-        self.wfile.write(text.encode() + b"\r\n")
-
-    def listen(self, word: str) -> None:
-        """Open a port for the data."""
-        self.data = socketserver.TCPServer(("127.0.0.1", 0), None)
-        port = self.data.server_address[1]
-        high, low = divmod(port, 256)
-        passive = f"227 here (127,0,0,1,{high},{low})"
-        self.say(passive if word == "PASV" else f"229 here (|||{port}|)")
-
-    def send(self, path: Path) -> None:
-        """Send a file with its size announced."""
-        if not path.is_file():
-            self.data.server_close()
-            return self.say("550 no such file")
-        self.say(f"150 coming ({path.stat().st_size} bytes)")
-        connection, _address = self.data.get_request()
-        connection.sendall(path.read_bytes())
-        connection.close()
-        self.data.server_close()
-        return self.say("226 done")
-
-
-class Server(socketserver.ThreadingTCPServer):
-    """A server whose clients may hang up as they like."""
-
-    daemon_threads = True
-
-    def handle_error(self, *_arguments: object) -> None:
-        """Write nothing."""
-
-
-@contextlib.contextmanager
-def serving(handler: object) -> Iterator[str]:
-    """Give the address of a server that runs meanwhile."""
-    server = Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """Give what the servers serve: an image of 9 MiB of which 8 are zeros."""
@@ -181,7 +102,7 @@ def test_an_image_is_fetched_whole_sparse_and_once(web, site, tmp_path):
     """It has the server's bytes and time; zeros take no room; the repeat changes nothing."""
     disk = tmp_path / "7" / "disk.0"
     result = run(f"http://{web}/base.img", disk)
-    assert result["tm_log"] == [f"downloaded http://{web}/base.img to disk.0, 9 MiB"]
+    assert result["tm_log"] == [f"downloaded http://{web}/base.img to disk.0, 9.0 MiB"]
     assert disk.read_bytes() == (site / "base.img").read_bytes()
     assert disk.stat().st_blocks * 512 < 2 * MIB
     assert (disk.stat().st_mtime, disk.stat().st_mode & 0o222) == (1_700_000_000, 0o222)
@@ -205,6 +126,33 @@ def test_ftp_works_and_repeats(ftp, site, tmp_path):
     assert run(f"ftp://{ftp}/base.img", disk)["changed"] is True
     assert disk.read_bytes() == (site / "base.img").read_bytes()
     assert run(f"ftp://{ftp}/base.img", disk)["changed"] is False
+
+
+def test_an_ftp_server_that_knows_size_and_time_is_not_asked_twice(ftp, site, tmp_path):
+    """The image has its time, and the repeat fetches nothing."""
+    (site / "base.img").rename(site / "known.img")
+    disk = tmp_path / "disk.0"
+    run(f"ftp://{ftp}/known.img", disk)
+    assert disk.stat().st_mtime == 1_700_000_000
+    (site / "known.img").write_bytes(b"x" * disk.stat().st_size)
+    os.utime(site / "known.img", (1_700_000_000, 1_700_000_000))
+    assert run(f"ftp://{ftp}/known.img", disk)["changed"] is False
+
+
+@pytest.mark.parametrize("path", ["locked", "locked/", "", "locked;type=d"])
+def test_a_directory_of_an_ftp_server_is_no_image(ftp, tmp_path, path):
+    """Its listing does not become one."""
+    with pytest.raises(TmError, match=r"550|is a directory"):
+        run(f"ftp://{ftp}/{path}", tmp_path / "disk.0")
+    assert "disk.0" not in names(tmp_path)
+
+
+def test_an_ftp_transfer_that_the_server_breaks_off_is_a_failure(ftp, site, tmp_path):
+    """Though nobody said how long the image is."""
+    (site / "base.img").rename(site / "cut.img")
+    with pytest.raises(TmError, match="426 aborted"):
+        run(f"ftp://{ftp}/cut.img", tmp_path / "disk.0")
+    assert "disk.0" not in names(tmp_path)
 
 
 def test_a_file_that_an_ftp_server_does_not_have_is_told(ftp, tmp_path):
@@ -284,7 +232,7 @@ def test_playbooks_fetch_urls(play, cloud, web, site, name):
     assert [output.changed for output in outputs] == [1, 0]
     digests = {hashlib.sha256(path.read_bytes()).digest() for path in (disk, site / "base.img")}
     assert len(digests) == 1
-    assert f"downloaded http://{web}/base.img to disk.0, 9 MiB" in outputs[0].output
+    assert f"downloaded http://{web}/base.img to disk.0, 9.0 MiB" in outputs[0].output
     assert not [output for output in outputs if SECRET in output.output]
 
 
@@ -312,7 +260,7 @@ def test_a_site_adds_a_scheme_with_one_task_file(play, cloud, image):
     assert "would fetch" in checked.output
     assert not disk.exists()
     done = play("ssh/clone", variables, *options).succeeded()
-    assert "downloaded disk.0, 3 MiB" in done.output
+    assert "downloaded disk.0, 3.0 MiB" in done.output
     assert disk.read_bytes() == image.read_bytes()
     inode = disk.stat().st_ino
     assert "already complete" in play("ssh/clone", variables, *options).succeeded().output

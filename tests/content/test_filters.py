@@ -63,7 +63,16 @@ def test_what_is_shown_has_no_secrets():
 
 @pytest.mark.parametrize(
     "argument",
-    ["fe:/a", "localhost:/a", "127.0.0.1:/a", "[::1]:/a", "/a", "http://node1/a", "{own}:/a"],
+    [
+        "fe:/a",
+        "FE:/a",
+        "localhost:/a",
+        "127.0.0.1:/a",
+        "[::1]:/a",
+        "/a",
+        "http://node1/a",
+        "{own}:/a",
+    ],
 )
 def test_the_front_end_is_localhost(argument):
     """By the names that are set, by this machine's own, and for URLs."""

@@ -50,7 +50,7 @@ def test_an_empty_image_is_valid_and_made_once(tmp_path, kind):
     """Each kind is what its own tool takes for it, of the size asked for, and known again."""
     size, image = (320 if kind == "xfs" else 64), tmp_path / "7" / "disk.3"
     result = run(image, size_mib=size, filesystem=kind)
-    assert result["tm_log"] == [f"made {kind} image disk.3, {size} MiB"]
+    assert result["tm_log"] == [f"made {kind} image disk.3, {size}.0 MiB"]
     judge(kind, image)
     assert signatures.look(str(image))[:2] == (kind, size * MIB)
     assert image.stat().st_mode & 0o222 == 0o222
@@ -192,7 +192,7 @@ def test_a_source_that_is_no_directory_is_refused(tmp_path):
 def test_check_mode_makes_nothing(files, tmp_path):
     """Both forms say what they would do."""
     assert run(tmp_path / "e", check=True, size_mib=8)["tm_log"] == [
-        "would make ext4 image e, 8 MiB"
+        "would make ext4 image e, 8.0 MiB"
     ]
     result = run(tmp_path / "f", check=True, source=str(files))
     assert result["tm_log"][0].startswith("would make ext4 image f of ")

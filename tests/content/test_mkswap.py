@@ -20,7 +20,7 @@ def run(destination: Path, size: int, check: bool = False) -> dict:
 def test_the_image_is_sparse_valid_and_made_once(tmp_path):
     """``swaplabel`` accepts it; the directory is made; a second run keeps the signature."""
     image = tmp_path / "7" / "disk.2"
-    assert run(image, 16)["tm_log"] == ["made swap disk.2, 16 MiB"]
+    assert run(image, 16)["tm_log"] == ["made swap disk.2, 16.0 MiB"]
     subprocess.run(["/usr/sbin/swaplabel", str(image)], check=True, capture_output=True)
     assert (image.stat().st_size, image.stat().st_mode & 0o222) == (16 * MIB, 0o222)
     assert image.stat().st_blocks * 512 < MIB
@@ -64,5 +64,5 @@ def test_a_program_that_fails_gives_its_last_line(tmp_path):
 
 def test_check_mode_makes_nothing(tmp_path):
     """It says what would be done."""
-    assert run(tmp_path / "disk.2", 1, check=True)["tm_log"] == ["would make swap disk.2, 1 MiB"]
+    assert run(tmp_path / "disk.2", 1, check=True)["tm_log"] == ["would make swap disk.2, 1.0 MiB"]
     assert names(tmp_path) == []

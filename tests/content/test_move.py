@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,37 @@ def test_nothing_to_move_and_nothing_moved_is_a_failure(var):
     """The reason names the source."""
     with pytest.raises(TmError, match="missing does not exist"):
         run(var / "missing", var / "7" / "x", var)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("numbers", [True, False])
+@pytest.mark.parametrize("last", ["7/images", "7/images/disk.0"])
+def test_one_place_that_is_mounted_twice_is_no_move(var, tmp_path, monkeypatch, last, numbers):
+    """Nothing is copied over itself and then removed, whatever the numbers say."""
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    argv = ["mount", "--bind", str(var), str(twin)]
+    if subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    if not numbers:
+        monkeypatch.setattr(move, "_is_one", lambda _source, _final: False)
+    try:
+        assert run(var / last, twin / last, var, twin)["changed"] is False
+        with pytest.raises(TmError, match="itself"):
+            run(var / "7", twin / "7" / "images" / "below", var, twin)
+        assert names(var / "7" / "images") == ["disk.0", "disk.1", "disk.2"]
+        assert names(var / "7") == ["images"]
+    finally:
+        subprocess.run(["umount", str(twin)], check=True)
+
+
+def test_two_links_to_one_file_are_one_place(var):
+    """Both stay, and so does the image."""
+    source, final = var / "7" / "images" / "disk.0", var / "7" / "disk.0"
+    final.hardlink_to(source)
+    assert run(source, final, var)["changed"] is False
+    assert source.exists()
+    assert final.exists()
 
 
 def test_a_directory_does_not_go_into_itself(var):

@@ -94,7 +94,7 @@ def test_mkswap_makes_swap(play, cloud, model):
     """With its directory, though no action came before."""
     image = cloud.vms / "7" / "images" / "disk.2"
     variables = cloud.facts(tm_destination=f"node1:{image}", tm_size_mib=4)
-    thrice(play, cloud, f"{model}/mkswap", variables, "made swap disk.2, 4 MiB")
+    thrice(play, cloud, f"{model}/mkswap", variables, "made swap disk.2, 4.0 MiB")
     assert look(str(image))[:2] == ("swap", 4 << 20)
 
 
@@ -103,7 +103,7 @@ def test_mkimage_makes_an_empty_image(play, cloud, model):
     """Of the kind and size asked for."""
     image = cloud.vms / "7" / "images" / "disk.3"
     variables = cloud.facts(tm_destination=f"node1:{image}", tm_size_mib=8, tm_filesystem="ext3")
-    thrice(play, cloud, f"{model}/mkimage", variables, "made ext3 image disk.3, 8 MiB")
+    thrice(play, cloud, f"{model}/mkimage", variables, "made ext3 image disk.3, 8.0 MiB")
     assert look(str(image))[:2] == ("ext3", 8 << 20)
 
 
@@ -116,7 +116,9 @@ def test_mkimage_makes_an_image_of_a_directory(play, cloud, model):
     variables = cloud.facts(
         tm_source=f"fe:{cloud.repository}/files", tm_destination=f"node1:{image}"
     )
-    thrice(play, cloud, f"{model}/mkimage", variables, "made ext4 image disk.4")
+    says = f"made ext4 image disk.4 of {cloud.repository}/files, "
+    done = thrice(play, cloud, f"{model}/mkimage", variables, says)
+    assert "deleted" not in done.output
     assert look(str(image)).kind == "ext4"
     assert b"hello" in image.read_bytes()
 
@@ -230,6 +232,11 @@ def test_values_are_data(play, cloud, image, model):
             "the source /nowhere/base.img does not exist",
         ),
         (
+            "ssh/clone",
+            {"tm_source": "fe:/etc", "tm_destination": "node1:/nowhere/disk.0"},
+            "the source /etc is a directory, an image is needed",
+        ),
+        (
             "nfs/clone",
             {"tm_source": "gopher://x/y", "tm_destination": "fe:/vm/disk.0"},
             "the scheme gopher is none of ftp, http, https",
@@ -241,6 +248,18 @@ def test_what_is_wrong_fails_with_a_reason(play, cloud, name, variables, reason)
     done = play(name, cloud.facts(**variables), "-i", str(cloud.inventory))
     assert done.status != 0
     assert reason in done.output
+
+
+@pytest.mark.parametrize("more", [{}, {"tm_host": "nodes"}])
+def test_a_group_is_no_host(play, cloud, more):
+    """What is for one host is not done on many: a group's name is refused."""
+    cloud.inventory.write_text(f"[nodes]\n{cloud.inventory.read_text()}")
+    (cloud.vms / "7").mkdir()
+    variables = cloud.facts(tm_source=f"nodes:{cloud.vms}/7", **more)
+    done = play("ssh/delete", variables, "-i", str(cloud.inventory))
+    assert done.status == 2
+    assert "nodes is a group of the inventory, and no host" in done.output
+    assert tree(cloud.vms) == ["7"]
 
 
 def test_a_host_that_no_inventory_has_is_added(play, cloud, image):

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import mounts, paths, removal, remove
+from ansible_collections.one.tm.plugins.module_utils import entries, mounts, paths, removal, remove
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def run(path: object, var: Path, check: bool = False) -> dict:
 def test_a_tree_goes_with_its_links_and_nothing_else(var, tmp_path):
     """The log counts; link targets, neighbours and the VM's directory stay."""
     result = run(f"{var}//7/images", var)
-    assert result["tm_log"] == [f"deleted {var}/7/images (2 files, 8 KiB)"]
+    assert result["tm_log"] == [f"deleted {var}/7/images (2 files, 8.0 KiB)"]
     assert names(var / "7") == []
     assert (tmp_path / "outside").read_text() == "mine"
     assert (var / "8" / "images" / "disk.0").exists()
@@ -54,7 +54,7 @@ def test_a_link_is_removed_not_its_target(var, tmp_path):
 def test_check_mode_removes_nothing(var):
     """It counts what would go."""
     result = run(var / "7" / "images", var, check=True)
-    assert result["tm_log"] == [f"would delete {var}/7/images (2 files, 8 KiB)"]
+    assert result["tm_log"] == [f"would delete {var}/7/images (2 files, 8.0 KiB)"]
     assert (var / "7" / "images" / "disk.0").exists()
 
 
@@ -119,6 +119,21 @@ def test_an_interrupted_removal_is_finished_by_the_next(var):
     images.rename(removal.doomed_name(str(images)))
     assert run(images, var)["changed"] is True
     assert names(var / "7") == []
+
+
+def test_what_changed_since_it_was_copied_stays(var):
+    """Its copy is no longer proven; what is as it was goes."""
+    images = var / "7" / "images"
+    proven = entries.scan(str(images)).state()
+    with (images / "disk.0").open("ab") as stream:
+        stream.write(b"late")
+    params = {"path": str(images), "allowed_dirs": [str(var)], "proven": proven}
+    for check in (True, False):
+        with pytest.raises(TmError, match="no longer what was copied"):
+            remove.run(params, check)
+    assert (images / "disk.0").read_bytes().endswith(b"late")
+    remove.run(dict(params, proven=entries.scan(str(images)).state()), False)
+    assert not images.exists()
 
 
 def test_a_deep_tree_and_many_files_go(var):

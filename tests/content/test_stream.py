@@ -1,16 +1,27 @@
 """The stream between sender and receiver, and what a receiver makes of a damaged one."""
 
 import io
+import itertools
 import json
 import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import entries, frames, receiver, sender
+from ansible_collections.one.tm.plugins.module_utils import (
+    entries,
+    files,
+    frames,
+    marker,
+    placing,
+    receiver,
+    sender,
+    sparse,
+)
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from ansible_collections.one.tm.plugins.plugin_utils.progress import Progress
@@ -18,17 +29,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 MIB = 1 << 20
-PIECE = sender.ZERO_BYTES
+PIECE = sparse.PIECE
+SEND = {"source_dirs": [], "allowed_dirs": [], "move": False, "directories": True}
+ANSWER = {"send": True, "marker": ".tm-none", "name": "disk.0"}
 
 
 def send(source: Path) -> bytes:
     """Give the whole stream of a source."""
     reading, writing = os.pipe()
-    config = {"source": str(source), "source_dirs": [], "allowed_dirs": [], "move": False}
+    config = {"source": str(source), **SEND}
     with os.fdopen(reading, "rb") as stream:
         child = os.fork()
         if child == 0:
-            sender.run(config, lambda: {"send": True}, writing)
+            sender.run(config, lambda: ANSWER, writing)
             os._exit(0)
         os.close(writing)
         data = stream.read()
@@ -90,7 +103,7 @@ def test_nonzero_runs(pieces: list[int], tail: bytes) -> None:
     """The runs hold every byte that is not zero, and no piece of zeros."""
     contents = (bytes(PIECE), b"\1" * PIECE, bytes(PIECE - 1) + b"\1")
     block = b"".join(contents[piece] for piece in pieces[:16]) + tail
-    runs = list(sender.nonzero_runs(block))
+    runs = list(sparse.nonzero_runs(block))
     rebuilt = bytearray(len(block))
     for start, end in runs:
         assert start % PIECE == 0
@@ -124,22 +137,151 @@ def test_path_out_of_the_tree(path: str) -> None:
         entries.Tree.from_json([[path, "file", 0, 0, 0, "", 0, 0, 0]])
 
 
+@pytest.mark.parametrize("way", ["a", "a/b"])
+def test_link_in_the_way(way: str) -> None:
+    """What would be made through a link of the same stream is refused."""
+    rows = [["", "directory"], [way, "link"], [f"{way}/x", "file"]]
+    rows[1:1] = [["a", "directory"]] if way != "a" else []
+    with pytest.raises(TmError, match="inside a directory"):
+        entries.Tree.from_json([[*row, 0, 0, 0, "/etc", 0, 0, 0] for row in rows])
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "..", ".", ""])
+def test_name_out_of_the_destination(tmp_path: Path, name: str) -> None:
+    """A source's name that could lead out of the destination is refused."""
+    offer = placing.Offer(name, "/x", None, "sha256")
+    config = {"destination": str(tmp_path), "into": True, "move": False}
+    with pytest.raises(TmError, match="is no name"):
+        placing.find_place(config, offer)
+
+
+def test_state(image: Path) -> None:
+    """The state of an image changes with what is written to it, whatever its time says."""
+    times = image.stat().st_atime_ns, image.stat().st_mtime_ns
+    first = entries.scan(str(image)).state()
+    assert entries.scan(str(image)).state() == first
+    with image.open("r+b") as file:
+        file.write(b"x")
+    os.utime(image, ns=times)
+    assert entries.scan(str(image)).state() != first
+
+
+def move_over_the_wire(source: Path, destination: Path) -> dict[str, Any]:
+    """Move with a sender in a process of its own; give the receiver's last message."""
+    forward, back = os.pipe(), os.pipe()
+    config = {"source": str(source), **SEND}
+    child = os.fork()
+    if child == 0:
+        os.close(back[1])
+        with os.fdopen(back[0], "rb") as answers:
+            line = answers.readline
+            sender.run(config, lambda: json.loads(line() or b"{}").get("answer", {}), forward[1])
+        os._exit(0)
+    os.close(forward[1])
+    os.close(back[0])
+    messages: list[dict[str, Any]] = []
+
+    def tell(message: dict[str, Any]) -> None:
+        messages.append(message)
+        if "answer" in message:
+            os.write(back[1], json.dumps(message).encode() + b"\n")
+
+    place: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
+    place.update(destination=str(destination), into=True, move=True, check=False)
+    with os.fdopen(forward[0], "rb") as stream:
+        receiver.run(dict(place, allowed_dirs=[str(destination.parent)]), stream, tell)
+    os.close(back[1])
+    os.waitpid(child, 0)
+    return messages[-1]
+
+
+@pytest.fixture
+def other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no file known by its numbers and times, as with an old view of a network file system."""
+    numbers = itertools.count()
+    monkeypatch.setattr(entries, "_identity", lambda _entry: [next(numbers)])
+
+
+@pytest.mark.usefixtures("other_numbers")
+@pytest.mark.parametrize("last", ["images", "images/disk.0", "images/link"])
+def test_same_place_by_its_marker(tmp_path: Path, last: str) -> None:
+    """Hosts that share a directory find out, whatever numbers they see; nothing is replaced."""
+    images = tmp_path / "vms" / "images"
+    images.mkdir(parents=True)
+    (images / "disk.0").write_bytes(b"data")
+    (images / "link").symlink_to("disk.0")
+    (tmp_path / "alias").symlink_to("vms")
+    paths = [images, images / "disk.0", images / "link"]
+    inodes = [path.lstat().st_ino for path in paths]
+    message = move_over_the_wire(tmp_path / "alias" / last, tmp_path / "vms" / last)
+    assert message["result"]["same"], message
+    assert [path.lstat().st_ino for path in paths] == inodes
+    assert sorted(images.parent.rglob("*")) == sorted(paths)
+
+
+@pytest.mark.usefixtures("other_numbers")
+def test_into_itself_over_the_wire(tmp_path: Path) -> None:
+    """A directory does not go into itself by way of a second host, and nothing is left of it."""
+    (tmp_path / "7" / "images").mkdir(parents=True)
+    message = move_over_the_wire(tmp_path / "7", tmp_path / "7" / "images")
+    assert "into itself" in message["error"]["message"]
+    assert list((tmp_path / "7").rglob("*")) == [tmp_path / "7" / "images"]
+
+
+def test_a_move_trusts_no_time(tmp_path: Path) -> None:
+    """Another image of the same size and time is no proof: a move brings the bytes again."""
+    (tmp_path / "to").mkdir()
+    for directory, data in ((tmp_path, b"new"), (tmp_path / "to", b"old")):
+        (directory / "disk.0").write_bytes(data)
+        os.utime(directory / "disk.0", (1, 1))
+    message = move_over_the_wire(tmp_path / "disk.0", tmp_path / "to" / "disk.0")
+    assert message["result"]["changed"]
+    assert (tmp_path / "to" / "disk.0").read_bytes() == b"new"
+
+
+def test_a_slow_flush_is_no_silence(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver says that it lives while the disk takes its time."""
+    flush, stream = os.fsync, send(image)
+    monkeypatch.setattr(receiver, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: [time.sleep(0.1), flush(descriptor)])
+    messages: list[dict[str, Any]] = []
+    config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
+    config.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
+    receiver.run(dict(config, allowed_dirs=[]), io.BytesIO(stream), messages.append)
+    assert [message for message in messages if "progress" in message]
+    assert "result" in messages[-1]
+
+
+def test_markers_of_killed_runs_go(tmp_path: Path) -> None:
+    """The next run for that destination removes them; those of others stay."""
+    final = tmp_path / "disk.0"
+    left = Path(files.temporary_name(str(final), "here-") + "0" * 32)
+    other = Path(files.temporary_name(str(tmp_path / "disk.1"), "here-") + "0" * 32)
+    for path in (left, other):
+        path.touch()
+    with marker.placed(str(final)) as name:
+        assert {path.name for path in tmp_path.iterdir()} == {name, other.name}
+    assert list(tmp_path.iterdir()) == [other]
+
+
 def test_full_in_the_middle(image: Path, tmp_path: Path) -> None:
     """A file system that fills up names the directory and what came; the room is given back."""
     stream = tmp_path / "stream"
-    header, rest = send(image).split(frames.FILE + bytes(12), 1)
+    header, rest = send(image).split(frames.SAME + bytes(12), 1)
     # The sender said that there are no data, so that the receiver finds room enough.
     told = json.loads(header[header.index(b"{") :])
     told["entries"][0][6] = 0
     body = json.dumps(told).encode()
     parts = [b"\n", frames.MAGIC, frames.HEAD.pack(frames.HEADER, 0, len(body)), body]
-    stream.write_bytes(b"".join([*parts, frames.FILE, bytes(12), rest]))
+    stream.write_bytes(b"".join([*parts, frames.SAME, bytes(12), rest]))
     config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     small = tmp_path / "small"
     small.mkdir()
     config.update(destination=f"{small}/disk.0", into=False, move=False, check=False)
     program = tmp_path / "program"
-    program.write_bytes(farside.program("receive", dict(config, allowed_dirs=[])))
+    program.write_bytes(farside.program("stream", "receive", dict(config, allowed_dirs=[])))
     script = (
         f"mount -t tmpfs -o size=64k none {shlex.quote(str(small))} || exit 77; "
         f"cat {program} {stream} | {farside.command(sys.executable)}; ls -A {small}"
@@ -150,7 +292,7 @@ def test_full_in_the_middle(image: Path, tmp_path: Path) -> None:
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("a mount namespace is not allowed here")
     *_noise, answer, error = done.stdout.splitlines()
-    assert json.loads(answer) == {"answer": {"send": True}}
+    assert json.loads(answer)["answer"]["send"] is True
     assert f"no space left in {small}" in json.loads(error)["error"]["message"]
 
 
@@ -163,7 +305,7 @@ def test_memory(tmp_path: Path) -> None:
             file.seek(number * 2 * MIB)
             file.write(block)
         file.truncate(1 << 40)
-    config = {"source": str(source), "source_dirs": [], "allowed_dirs": [], "move": False}
+    config = {"source": str(source), **SEND}
     place: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     place.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
     last, peak = run_both(config, dict(place, allowed_dirs=[]))
@@ -174,7 +316,7 @@ def test_memory(tmp_path: Path) -> None:
 def run_both(config: dict[str, Any], place: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Run both programs; give the receiver's last message and the most memory of either."""
     reading, writing = os.pipe()
-    frames.write_all(writing, farside.program("receive", place))
+    frames.write_all(writing, farside.program("stream", "receive", place))
     command = ["/bin/sh", "-c", f"exec {farside.command(sys.executable)}"]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=writing) as one,
@@ -184,7 +326,9 @@ def run_both(config: dict[str, Any], place: dict[str, Any]) -> tuple[dict[str, A
         os.close(writing)
         assert one.stdin
         assert other.stdout
-        one.stdin.write(farside.program("send", config) + b'{"send": true}\n')
+        one.stdin.write(
+            farside.program("stream", "send", config) + json.dumps(ANSWER).encode() + b"\n"
+        )
         one.stdin.flush()
         peak, last = 0, b""
         # Each message, twice a second, is a moment to look: the kernel keeps the high water.
@@ -209,11 +353,11 @@ def test_progress() -> None:
         now[0] = seconds
         progress.update(size=100 * MIB, done=done * MIB, bytes=done * MIB)
     assert lines == [
-        "base.img: 52 % of 100 MiB, 1.7 MiB/s, 29 s left",
-        "base.img: 100 % of 100 MiB, 1 MiB/s, 0 s left",
+        "base.img: 52 % of 100.0 MiB, 1.7 MiB/s, 29 s left",
+        "base.img: 100 % of 100.0 MiB, 1.0 MiB/s, 0 s left",
     ]
 
 
 def test_program_is_small() -> None:
     """The program fits into a pipe, so that it can be written before anybody reads."""
-    assert len(farside.program("receive", {})) < 65536
+    assert len(farside.program("stream", "receive", {})) < 65536

@@ -88,6 +88,31 @@ def test_a_wrong_option_is_told_on_one_line(one: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_model_as_it_comes_has_no_directory_for_kinds_of_url(one: Path) -> None:
+    """The message names no place that is gone when a person reads it."""
+    words = ["CLONE", "gopher://x/y", f"localhost:{one}/var/7/disk.0", "--model", "nfs"]
+    message = block(tm_ansible("run", *words, location=one).stderr)
+    assert "the scheme gopher is none of ftp, http, https" in message
+    assert "tm_schemes_dir" in message
+
+
+def test_a_directory_that_is_gone_is_told_in_a_block(one: Path) -> None:
+    """Whoever is still in it gets no traceback."""
+    gone = one.parent / "gone"
+    gone.mkdir()
+    words = [*COMMAND, "run", "DELETE", "n:/x", "--model", "nfs", "-i", "hosts"]
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *words],
+        cwd=gone,
+        env=environment_of(one),
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "No such file or directory" in block(done.stderr)
+
+
 def test_a_file_name_with_blanks_is_one_argument(one: Path) -> None:
     """Here words are words: nothing splits them."""
     source = one.parent / "an image; $(id)"

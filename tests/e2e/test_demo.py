@@ -21,7 +21,9 @@ LINE = re.compile(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} \[(TM|LCM|DiM)\]\[I
 @pytest.mark.parametrize("model", ["nfs", "ssh"])
 def test_the_demonstration_carries_a_vm_through_its_life(model: str, tmp_path: Path) -> None:
     """The log is in oned's form and tells every state; the saved disk is there at the end."""
-    done = tm_ansible("demo", "--model", model, "--keep", more={"TMPDIR": str(tmp_path)})
+    (home := tmp_path / "home").mkdir()
+    places = {"TMPDIR": str(tmp_path), "HOME": str(home)}
+    done = tm_ansible("demo", "--model", model, "--keep", more=places)
     assert done.returncode == 0, done.stdout + done.stderr
     (directory,) = tmp_path.glob("tm-ansible-demo.*")
     lines = (directory / "one/var/0/vm.log").read_text().splitlines()
@@ -37,6 +39,7 @@ def test_the_demonstration_carries_a_vm_through_its_life(model: str, tmp_path: P
     assert all(line in done.stdout for line in lines)
     assert (directory / "one/var/0/disk.3").stat().st_size == 2 << 20
     assert not (directory / "one/var/0/images").exists()
+    assert not list(home.iterdir())
 
 
 def test_a_step_that_fails_ends_it_with_exit_code_1(

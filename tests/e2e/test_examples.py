@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.hosts import SshHost
 from tests.support.oned import ROOT
+from tests.support.servers import Ftp, serving
 from tests.support.site import Site
 
 EXAMPLES = ROOT / "examples"
@@ -88,6 +89,8 @@ def test_one_more_scheme(
     with site.start() as oned:
         done = oned.transfer(7, f"CLONE file://{repository}/a.img node1:{disk}\n")
         assert done.ok, done.reason
+        texts = [line.removeprefix("CLONE node1: ") for line in done.log]
+        assert [text.split()[0] for text in texts] == ["Executed", "downloaded"], done.log
         refused = oned.transfer(7, f"CLONE gopher://x/a.img node1:{disk}.gopher\n")
     assert nodes["node1"].path(disk).read_bytes() == b"image"
     assert not refused.ok
@@ -96,15 +99,21 @@ def test_one_more_scheme(
 
 
 def test_ftp_by_wget(
-    front_end: Path, inventory: Path, nodes: dict[str, SshHost], tmp_path: Path
+    front_end: Path, inventory: Path, nodes: dict[str, SshHost], tmp_path: Path, repository: Path
 ) -> None:
     """The site's own ftp.yml goes before the built-in way; wget's own error is the reason."""
     site = Site(front_end / tmp_path.name, "ssh").install(inventories=[inventory])
     (site.etc / "schemes").mkdir()
     shutil.copy(EXAMPLES / "schemes" / "ftp.yml", site.etc / "schemes")
     disk = site.vm_dir(7) / "images" / "disk.0"
-    with site.start() as oned:
+    server = serving(type("Here", (Ftp,), {"root": repository}))
+    with site.start() as oned, server as address:
+        copied = oned.transfer(7, f"CLONE ftp://{address}/a.img node1:{disk}\n")
+        assert copied.ok, copied.reason
+        assert nodes["node1"].path(disk).read_bytes() == b"image"
+        nodes["node1"].path(disk).unlink()
         done = oned.transfer(7, f"CLONE ftp://127.0.0.1:9/a.img node1:{disk}\n")
     assert not done.ok
     assert "wget" in done.reason or "refused" in done.reason
+    assert "efused" in done.reason
     assert not any(nodes["node1"].path(disk).parent.glob("*"))

@@ -60,6 +60,7 @@ def test_a_package_is_built_below_a_root(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "usr/lib/one/mads/one_tm_ansible").is_file()
     assert (tmp_path / "etc/one/tm_ansible_nfs/tm_ansible_nfs.conf").is_file()
+    assert "oned.conf: is OpenNebula installed" not in done.stdout
 
 
 def test_a_mistake_is_told_on_one_line(tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ def test_a_mistake_is_told_on_one_line(tmp_path: Path) -> None:
     for words in (
         ["install"],
         ["install", "--one-location", "/proc/nosuch"],
+        ["install", "--one-location", ""],
         ["install", "--one-location", str(tmp_path), "--root", "/x"],
         ["nosuch"],
     ):
@@ -76,15 +78,16 @@ def test_a_mistake_is_told_on_one_line(tmp_path: Path) -> None:
 
 
 def test_the_installed_driver_is_started_by_oned(tmp_path: Path) -> None:
-    """Short PATH, no descriptor 2, blocked signals, and modules of other people in the way."""
-    tm_ansible("install", "--one-location", str(tmp_path))
-    (tmp_path / "var").mkdir()
+    """Short PATH, no descriptor 2, blocked signals, a blank in the path, and modules of others."""
+    location = tmp_path / "a cloud"
+    tm_ansible("install", "--one-location", str(location))
+    (location / "var").mkdir()
     for name in ("json.py", "msgspec.py", "tm_ansible.py"):
-        (tmp_path / "var" / name).write_text("raise SystemExit('the wrong module')")
-    driver = tmp_path / "lib/mads/one_tm_ansible"
+        (location / "var" / name).write_text("raise SystemExit('the wrong module')")
+    driver = location / "lib/mads/one_tm_ansible"
     argument = "tm_ansible_dummy/tm_ansible_dummy.conf"
     bare = {"PYTHONPATH": ""}
-    with Oned(tmp_path, argument, command=[str(driver)], environment=bare) as oned:
+    with Oned(location, argument, command=[str(driver)], environment=bare) as oned:
         assert oned.init == "INIT SUCCESS"
         done = oned.transfer(7, "MKSWAP 16 node1:/vm/7/images/disk.2\n")
         assert done.ok, done.reason
@@ -102,3 +105,23 @@ def test_the_output_may_be_cut_off(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_told_on_one_line(tmp_path: Path) -> None:
+    """The disk behind the log of a cron job may be full."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*COMMAND, "install", "--one-location", str(tmp_path)],
+            env=environment_of(None),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "tm-ansible: cannot write the output: No space left on device\n"
+
+
+def test_the_version_is_told() -> None:
+    """For reports of faults."""
+    assert tm_ansible("--version").stdout.startswith("tm-ansible ")

@@ -172,8 +172,7 @@ def digest(path: Path) -> str:
             total.update(str(found.readlink()).encode())
         elif found.is_file():
             total.update(b"%d" % found.stat().st_mtime_ns)
-            with found.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+            total.update(hashlib.sha256(found.read_bytes()).digest())
     return total.hexdigest()
 
 

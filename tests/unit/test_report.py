@@ -63,6 +63,14 @@ def test_unchanged_sentence_has_duration_in_brackets() -> None:
     assert said == ["CLONE node1: disk.0 is already complete (2.1 s)"]
 
 
+def test_delegated_task_tells_where_it_ran() -> None:
+    """What was done on another host than the action's says so."""
+    delegated = {"_ansible_delegated_vars": {"ansible_delegated_host": "node2"}}
+    result = {"changed": True, "tm_log": ["deleted /vm/7/images"], **delegated}
+    said = lines(*ONE, task(res=result), STATS)
+    assert said == ["CLONE node1: deleted /vm/7/images on node2 in 2.1 s"]
+
+
 def test_long_duration_is_told_in_minutes() -> None:
     """Nobody reads 754.3 s."""
     said = lines(*ONE, task(duration=754.3, res={"changed": True, "tm_log": "copied it"}), STATS)

@@ -215,3 +215,11 @@ def test_no_file_raises_anything_else(load, text):
         assert "\n" not in str(error)  # noqa: PT017
     else:
         msgspec.json.encode(loaded)
+
+
+def test_link_to_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    """A link that leads nowhere is a mistake; taking the defaults would drop the site's guards."""
+    path = tmp_path / "settings.yml"
+    path.symlink_to(tmp_path / "gone.yml")
+    with pytest.raises(SettingsError, match="leads to no file"):
+        load_settings(path)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from tm_ansible import version
 from tm_ansible.cli import console
 from tm_ansible.errors import TmAnsibleError
 
@@ -41,6 +42,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         console.forget_output()
         return 1
+    except OSError as error:
+        console.forget_output()  # a full disk behind STDOUT would be told again at the exit
+        console.complain(f"{error.filename or 'cannot write the output'}: {error.strerror}")
+        return 1
     except KeyboardInterrupt:
         return 130
     return status
@@ -51,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tm-ansible",
         description="A transfer manager for OpenNebula that moves images with Ansible playbooks.",
     )
+    parser.add_argument("--version", action="version", version=f"tm-ansible {version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for name in _COMMANDS:
         importlib.import_module(f"tm_ansible.cli.{name}").add_parser(commands)

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,8 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
         0 if every step succeeded, else 1.
     """
     directory = Path(tempfile.mkdtemp(prefix="tm-ansible-demo."))
+    model = Model(arguments.model)
     try:
-        return 0 if _live(Model(arguments.model), directory) else 1
+        if not _live(model, directory):
+            return 1
+        if model is Model.NFS:
+            print(f"With nothing shared: {sys.argv[0]} demo --model ssh")
+        return 0
     finally:
         if arguments.keep:
             print(f"\nEverything is in {directory}; remove it when you have seen enough.")

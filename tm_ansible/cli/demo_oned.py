@@ -110,9 +110,13 @@ class LineReader:
 
 def _start(site: Site) -> "subprocess.Popen[bytes]":
     name = site.model.directory
-    environment = {"ONE_LOCATION": str(site.one), "PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-    if home := os.environ.get("HOME"):
-        environment["HOME"] = home
+    # A home of its own: Ansible's own files are to stay in the temporary directory, too.
+    environment = {
+        "ONE_LOCATION": str(site.one),
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C",
+        "HOME": str(site.directory),
+    }
     try:
         return subprocess.Popen(
             [str(site.one / "lib" / "mads" / "one_tm_ansible"), f"{name}/{name}.conf"],

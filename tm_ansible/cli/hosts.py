@@ -17,7 +17,12 @@ from tm_ansible.engine.job import Job, PlaybookRun
 from tm_ansible.engine.process import ProcessEngine
 from tm_ansible.errors import EngineError
 
+# Of ansible-core's releases 2.16; 2.17; and 2.18 and 2.19.
 _OLDEST_PYTHON = (3, 6)
+_PYTHON_REMEDY = (
+    "install Python 3.8 or newer there (3.7 will do for ansible-core 2.17, 3.6 for 2.16), "
+    "or set ansible_python_interpreter in the inventory"
+)
 _LITTLE_MIB = 1024
 
 
@@ -141,11 +146,7 @@ def _judge(host: str, probed: Probed) -> Iterator[Finding]:
         return
     if probed.failed or not probed.python:
         cause = plain_cause([probed.module_stderr or probed.msg or "no answer"])
-        yield bad(
-            host,
-            f"modules do not run: {cause}",
-            "install python3, or set ansible_python_interpreter in the inventory",
-        )
+        yield bad(host, f"modules do not run: {cause}", _PYTHON_REMEDY)
         return
     yield _judge_python(host, probed)
     yield from _judge_programs(host, probed.programs)
@@ -157,7 +158,7 @@ def _judge_python(host: str, probed: Probed) -> Finding:
     version = tuple(int(part) for part in probed.python.split(".")[:2])
     text = f"reached as {probed.user}, Python {probed.python}"
     if version < _OLDEST_PYTHON:
-        return bad(host, text, "set ansible_python_interpreter to a Python 3.6 or newer")
+        return bad(host, text, _PYTHON_REMEDY)
     return good(host, text)
 
 

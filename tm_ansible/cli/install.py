@@ -22,24 +22,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "Files that you changed are kept; new versions are written beside them as FILE.new.",
     )
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--one-location", metavar="DIR", help="a self-contained installation")
+    place.add_argument(
+        "--one-location", type=_directory, metavar="DIR", help="a self-contained installation"
+    )
     place.add_argument("--system", action="store_true", help="/etc/one and /usr/lib/one")
-    parser.add_argument("--root", metavar="DIR", default="/", help="in front of all, with --system")
+    parser.add_argument(
+        "--root", type=_directory, metavar="DIR", help="in front of all, with --system"
+    )
     parser.set_defaults(run=run)
+
+
+def _directory(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("is empty: name a directory (is ONE_LOCATION set?)")
+    return Path(word).absolute()
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Lay everything out, and tell what was done and what to write into oned.conf."""
     if arguments.system:
-        locations, root = locate({}), Path(arguments.root).absolute()
-    elif arguments.root != "/":
+        locations = locate({})
+    elif arguments.root:
         raise SettingsError("--root goes with --system only")
     else:
-        locations = locate({"ONE_LOCATION": str(Path(arguments.one_location).absolute())})
-        root = Path("/")
-    for laid in install(locations, root):
+        locations = locate({"ONE_LOCATION": str(arguments.one_location)})
+    for laid in install(locations, arguments.root or Path("/")):
         print(_describe(laid))
-    if not (root / _relative(locations.etc / "oned.conf")).exists():
+    if not arguments.root and not (locations.etc / "oned.conf").exists():
         print(f"note       {locations.etc} has no oned.conf: is OpenNebula installed there?")
     print(f"\nFor oned.conf, one of these:\n\n{oned_conf()}")
     return 0
@@ -83,7 +92,6 @@ def _configurations(locations: Locations) -> list[LaidFile]:
         directory = locations.etc / name
         words = {
             "name": name,
-            "map": f"{name}/{name}.conf",
             "var": str(locations.var),
             "log": str(locations.log / f"{name}.log"),
         }

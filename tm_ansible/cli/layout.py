@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+import msgspec
 
 from tm_ansible.errors import SettingsError
 
@@ -72,14 +74,25 @@ def lay_out(files: Iterable[LaidFile], root: Path, manifest: Path) -> list[Laid]
     Raises:
         SettingsError: something cannot be read or written; the message names it.
     """
-    try:
+    done: list[Laid] = []
+    with _complaints_about(root / manifest):
         known = _read_manifest(root / manifest)
-        done = [_lay(file, root, known) for file in files]
+    for file in files:
+        with _complaints_about(root / file.path):
+            done.append(_lay(file, root, known))
+    with _complaints_about(root / manifest):
         text = json.dumps(known, indent=1, sort_keys=True) + "\n"
         _write_if_other(root / manifest, text, executable=False)
-    except OSError as error:
-        raise SettingsError(f"{error.filename}: {error.strerror}") from None
     return done
+
+
+@contextlib.contextmanager
+def _complaints_about(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "move away what is in the way, or install as a user who may write there"
+        raise SettingsError(f"{path}: {error.strerror}: {remedy}") from None
 
 
 def _lay(file: LaidFile, root: Path, known: dict[str, str]) -> Laid:
@@ -109,10 +122,9 @@ def _digest(data: bytes) -> str:
 
 def _read_manifest(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, msgspec.DecodeError):
         return {}  # without it every file that differs counts as changed by a person
-    return {str(name): str(value) for name, value in found.items()} if found else {}
 
 
 def _write_if_other(path: Path, text: str, *, executable: bool) -> None:

@@ -64,7 +64,9 @@ def configuration_of(arguments: argparse.Namespace) -> Iterator[Configuration]:
         path = Path(directory, f"{model.directory}.conf")
         path.write_text(map_text(model), encoding="utf-8")
         shipped = load_configuration(str(path), os.environ)
-        yield _with_inventories(shipped, arguments.inventory)
+        # This map has no place that lasts, and so none beside it either.
+        lasting = replace(shipped, defaults={**shipped.defaults, "tm_schemes_dir": ""})
+        yield _with_inventories(lasting, arguments.inventory)
 
 
 def _with_inventories(configuration: Configuration, named: Sequence[str]) -> Configuration:
@@ -135,7 +137,7 @@ def by_the_rules(command: Callable[[argparse.Namespace], int]) -> Callable[..., 
     def run(arguments: argparse.Namespace) -> int:
         try:
             return command(arguments)
-        except TmAnsibleError as error:
+        except (TmAnsibleError, OSError) as error:
             PlainOutput().end(Outcome(reason=str(error)))
             return 2
 

@@ -35,6 +35,7 @@ class TaskEnded:
         from_role: whether a role of collection one.tm holds the task.
         changed: whether it changed something.
         skipped: whether its condition kept it from running.
+        elsewhere: the host that it was delegated to, or ``""``.
         seconds: how long it took.
         sentences: the result's ``tm_log``.
         message: the result's ``msg``, if it is a text.
@@ -45,6 +46,7 @@ class TaskEnded:
     from_role: bool
     changed: bool
     skipped: bool
+    elsewhere: str
     seconds: float
     sentences: tuple[str, ...]
     message: str
@@ -137,6 +139,7 @@ def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
         from_role=str(data.get("resolved_role") or "").startswith("one.tm."),
         changed=bool(result.get("changed")),
         skipped=skipped,
+        elsewhere=_delegated(result),
         seconds=float(data.get("duration") or 0.0),
         sentences=_sentences(result),
         message=_text(result.get("msg")),
@@ -157,9 +160,8 @@ def _task_failed(data: Mapping[str, Any], *, unreachable: bool) -> TaskFailed:
     blamed = next((item for item in _items(result) if item.get("failed")), result)
     detail = blamed.get("tm_detail")
     lines = detail if isinstance(detail, list) else _streams(blamed).splitlines()
-    delegated = result.get("_ansible_delegated_vars") or {}
     return TaskFailed(
-        host=str(delegated.get("ansible_delegated_host") or data.get("host") or ""),
+        host=_delegated(result) or str(data.get("host") or ""),
         task=str(data.get("task") or ""),
         unreachable=unreachable,
         texts=_causes(blamed),
@@ -189,6 +191,12 @@ def _streams(result: Mapping[str, Any]) -> str:
 def _items(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     results = result.get("results")
     return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
+
+
+def _delegated(result: Mapping[str, Any]) -> str:
+    variables = result.get("_ansible_delegated_vars")
+    host = variables.get("ansible_delegated_host") if isinstance(variables, dict) else None
+    return str(host or "")
 
 
 def _result(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -132,15 +132,15 @@ class Report:
         action.seconds += event.seconds
         if event.skipped or event.module in _SILENT:
             return []
-        duration = _duration(event.seconds, changed=event.changed)
+        end = _place(event.elsewhere) + _duration(event.seconds, changed=event.changed)
         if event.sentences:
             return [
                 *(self._line(sentence) for sentence in event.sentences[:-1]),
-                self._line(event.sentences[-1] + duration),
+                self._line(event.sentences[-1] + end),
             ]
         if event.module == "ansible.builtin.debug":
             return [self._line(event.message)] if event.message else []
-        return [] if event.from_role else [self._line(event.task + duration)]
+        return [] if event.from_role else [self._line(event.task + end)]
 
     def _line(self, text: str, severity: Severity = Severity.INFO) -> Line:
         if self.begun:
@@ -167,6 +167,13 @@ class Report:
             cause = cause if failure.host in cause else f"{cause} (on {failure.host})"
         detail = (f"task: {failure.task}", *failure.detail)
         return Outcome(reason=f"{self.label}: {cause}", detail=detail)
+
+
+def _place(host: str) -> str:
+    """Where a task was delegated to, behind its sentence."""
+    if not host:
+        return ""
+    return " on the front-end" if host == "localhost" else f" on {host}"
 
 
 def _duration(seconds: float, *, changed: bool) -> str:

@@ -1,0 +1,17 @@
+"""Clone an image on one host."""
+
+from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS, Step
+
+__metaclass__ = type
+
+
+class ActionModule(Step):
+    """The action one.tm.clone."""
+
+    LOGIC = "clone"
+    ARGUMENTS = {
+        "source": PATH,
+        "destination": PATH,
+        "source_dirs": PATHS,
+        **ATTRIBUTES,
+    }

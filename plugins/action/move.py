@@ -1,0 +1,17 @@
+"""Move an image or a directory of images on one host."""
+
+from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, REQUIRED_PATHS, Step
+
+__metaclass__ = type
+
+
+class ActionModule(Step):
+    """The action one.tm.move."""
+
+    LOGIC = "move"
+    ARGUMENTS = {
+        "source": PATH,
+        "destination": PATH,
+        "into": {"type": "bool", "default": True},
+        "allowed_dirs": REQUIRED_PATHS,
+    }
