@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
 	pyproject.toml galaxy.yml
 
-.PHONY: help demo test lint check-python clean
+.PHONY: help demo test lint bench check-python clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -39,6 +39,11 @@ lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=.collections $(BIN)/ansible-lint
+
+bench: $(VENV)/tools ## our driver beside a shell driver, our copies beside scp, tar and cat (ten minutes)
+	@tools/prerequisites tests
+	$(BIN)/python -m benchmarks.transfers --rounds 7 --at-once 30
+	$(BIN)/python -m benchmarks.data_path --repeat 1
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .ansible .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,16 @@ __metaclass__ = type
 
 FRONT_END = "localhost"
 SSH = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
+SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+# OpenSSH's default set (sshd_config(5)), the two that most processors have instructions for first.
+CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+)
 LOCAL = ("local", "ansible.builtin.local", "ansible.legacy.local")
 
 
@@ -53,7 +63,7 @@ class Far:
         self.python = _python(variables, self._is_ssh)
         self._refuse_password()
         if self._is_ssh:
-            _leave_out_compression(connection)
+            _prefer_speed(connection)
 
     def _refuse_password(self) -> None:
         become = self._connection.become
@@ -141,20 +151,35 @@ def _python(variables: Mapping[str, Any], is_remote: bool) -> str:
     return python
 
 
-def _leave_out_compression(connection: Any) -> None:
-    """Have a connection without ``-C``, which is in Ansible's default and slows images down.
+def _prefer_speed(connection: Any) -> None:
+    """Have a connection that suits images: without ``-C``, with a cipher the processor knows.
 
-    A connection that others made has what they asked for, so this one gets a socket of its own.
+    ``-C``, in Ansible's default, is slower than most networks; OpenSSH's first cipher takes twice
+    the time of AES-GCM where there are instructions for AES. A connection that others made has
+    what they asked for, so this one gets a socket of its own.
     """
-    options = connection.get_option("ssh_args") or ""
-    words = shlex.split(options)
-    kept = [word for word in words if word != "-C"]
-    if kept == words or "controlpath" in options.lower() or connection.get_option("control_path"):
+    options = " ".join(connection.get_option(name) or "" for name in SSH_OPTIONS)
+    if "controlpath" in options.lower() or connection.get_option("control_path"):
+        return
+    before = shlex.split(connection.get_option("ssh_args") or "")
+    words = [word for word in before if word != "-C"]
+    if "ciphers" not in options.lower() and "-c" not in options.split() and _knows_aes():
+        words += ["-o", "Ciphers=" + ",".join(CIPHERS)]
+    if words == before:
         return
     parts = [connection.get_option(name) for name in ("host", "port", "remote_user")]
     digest = hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:10]
-    connection.set_option("ssh_args", " ".join(shlex.quote(word) for word in kept))
+    connection.set_option("ssh_args", " ".join(shlex.quote(word) for word in words))
     connection.set_option("control_path", "%(directory)s/tm" + digest)
+
+
+def _knows_aes() -> bool:
+    """Tell whether this machine's processor has instructions for AES, as /proc/cpuinfo lists."""
+    try:
+        with open("/proc/cpuinfo", "rb") as info:
+            return b"aes" in info.read(16384).split()
+    except OSError:
+        return False
 
 
 def is_here(action: Any) -> bool:

@@ -266,7 +266,8 @@ def test_a_host_that_no_inventory_has_is_added(play, cloud, image):
     """At a prompt no inventory is needed: the run gets as far as connecting."""
     variables = cloud.facts(tm_source=f"fe:{image}", tm_destination="node9.invalid:/vm/disk.0")
     done = play("shared/clone", variables)
-    assert done.status == 4
+    assert done.status in (2, 4)  # ansible-core 2.16 calls a fatal unreachable host a failure
+    assert "unreachable=1" in done.output
     assert "node9.invalid" in done.output
     assert "UNREACHABLE" in done.output
 

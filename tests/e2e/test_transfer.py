@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -445,7 +445,7 @@ def under_way(world: World, host: str, **arguments: Any) -> Iterator[subprocess.
         env=environment(),
     )
     top, end = world.path(host, world.cloud), time.monotonic() + 30
-    while not any(ours(found.name) and found.stat().st_blocks for found in top.rglob("*")):
+    while not any(ours(found.name) and has_data(found) for found in top.rglob("*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -454,6 +454,13 @@ def under_way(world: World, host: str, **arguments: Any) -> Iterator[subprocess.
     finally:
         process.kill()
         process.communicate()
+
+
+def has_data(path: Path) -> bool:
+    """Tell whether a file has data on the disk; one that vanishes meanwhile has none."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_blocks > 0
+    return False
 
 
 def big_task(world: World) -> dict[str, Any]:
