@@ -7,6 +7,9 @@ import gc
 import hashlib
 import http.server
 import os
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +95,32 @@ def ftp(site: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Give a new certificate for 127.0.0.1 that it has signed itself, with its key in one file."""
+    path = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(path), "-out", str(tmp_path / "public.pem")]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + (tmp_path / "public.pem").read_bytes())
+    return path
+
+
+@pytest.fixture
+def secure(site: Path, certificate: Path) -> Iterator[str]:
+    """Give the address of a web server that speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    handler = functools.partial(Web, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_arguments: None  # a client that hangs up is no news
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def run(url: str, destination: Path, check: bool = False, timeout: int = 20) -> dict:
     """Fetch in process, as the module does."""
     params = {"url": url, "destination": str(destination), "timeout": timeout, "mode": "a+w"}
@@ -109,6 +138,17 @@ def test_an_image_is_fetched_whole_sparse_and_once(web, site, tmp_path):
     inode = disk.stat().st_ino
     assert run(f"http://{web}/base.img", disk)["changed"] is False
     assert (disk.stat().st_ino, names(disk.parent)) == (inode, ["disk.0"])
+
+
+def test_https_verifies_the_server(secure, site, certificate, tmp_path, monkeypatch):
+    """A certificate that nobody vouches for is refused; one of a known authority is taken."""
+    disk = tmp_path / "7" / "disk.0"
+    with pytest.raises(TmError, match=r"(?i)certificate"):
+        run(f"https://{secure}/base.img", disk)
+    assert not disk.exists()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert run(f"https://{secure}/base.img", disk)["changed"] is True
+    assert disk.read_bytes() == (site / "base.img").read_bytes()
 
 
 def test_without_size_and_time_the_contents_decide(web, tmp_path):

@@ -205,3 +205,39 @@ def test_first_failure_ends_the_script(ssh: Site, nodes: dict[str, SshHost]) -> 
         assert not done.ok
         assert done.reason.startswith("MV fe: ")
     assert (nodes["node2"].path(images) / "disk.0").read_bytes() == b"precious"
+
+
+def test_images_are_made_on_a_host(ssh: Site, nodes: dict[str, SshHost]) -> None:
+    """MKIMAGE makes file systems on the host, from nothing and from the front-end's files."""
+    files = ssh.base / "files"
+    files.mkdir()
+    (files / "hello").write_text("from the front-end\n")
+    images = ssh.vm_dir(8) / "images"
+    script = (
+        f"MKIMAGE fe:{files} node1:{images}/disk.0\n"
+        f"MKIMAGE 16 ext3 node1:{images}/disk.1\n"
+        f"MKIMAGE 8 raw node1:{images}/disk.2\n"
+    )
+    there = nodes["node1"].path(images)
+    with ssh.start() as oned:
+        carry(oned, 8, script)
+        before = {name: (there / name).stat().st_mtime_ns for name in names(there)}
+        carry(oned, 8, script)
+    assert {name: (there / name).stat().st_mtime_ns for name in names(there)} == before
+    for name in ("disk.0", "disk.1"):
+        subprocess.run(["e2fsck", "-fn", str(there / name)], check=True, capture_output=True)
+    shown = ["debugfs", "-R", "cat /hello", str(there / "disk.0")]
+    assert subprocess.run(shown, check=True, capture_output=True).stdout == b"from the front-end\n"
+    assert (there / "disk.2").stat().st_size == 8 * MIB
+
+
+def test_source_on_a_third_host(ssh: Site, nodes: dict[str, SshHost]) -> None:
+    """A disk whose source names another host is fetched from there, whatever its model."""
+    source = nodes["node2"].path(ssh.images / "far.img")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(os.urandom(MIB))
+    disk = ssh.vm_dir(9) / "images" / "disk.0"
+    with ssh.start() as oned:
+        log = carry(oned, 9, f"CLONE node2:{ssh.images}/far.img node1:{disk}\n")
+    assert "from node2 to disk.0" in log[0]
+    assert digest(nodes["node1"].path(disk)) == digest(source)
