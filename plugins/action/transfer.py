@@ -14,25 +14,24 @@ from ansible_collections.one.tm.plugins.plugin_utils import (
     progress,
     relay,
 )
+from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS
 
 __metaclass__ = type
 
 DISPLAY = Display()
 ARGUMENTS = {
     "source_host": {"type": "str", "required": True},
-    "source": {"type": "str", "required": True},
-    "destination": {"type": "str", "required": True},
+    "source": PATH,
+    "destination": PATH,
     "source_name": {"type": "str"},
     "destination_name": {"type": "str"},
     "into": {"type": "bool", "default": False},
     "move": {"type": "bool", "default": False},
     "directories": {"type": "bool", "default": True},
-    "allowed_dirs": {"type": "list", "elements": "str", "default": []},
-    "source_dirs": {"type": "list", "elements": "str", "default": []},
-    "mode": {"type": "raw", "default": "a+w"},
-    "owner": {"type": "str"},
-    "group": {"type": "str"},
+    "allowed_dirs": PATHS,
+    "source_dirs": PATHS,
     "silence": {"type": "float", "default": 300},
+    **ATTRIBUTES,
 }
 
 

@@ -11,6 +11,7 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError, abou
 from ansible_collections.one.tm.plugins.module_utils.files import (
     make_directory,
     new_file,
+    present,
     publish,
     temporary_name,
 )
@@ -103,15 +104,10 @@ def open_source(path: str, follow: bool = True) -> Source:
 
 def is_complete(source: Source, destination: str) -> bool:
     """Tell whether a destination has the source's size and modification time already."""
-    try:
-        there = os.lstat(destination)
-    except FileNotFoundError:
-        return False
-    if stat.S_ISDIR(there.st_mode):
-        raise TmError("the destination %s is a directory, not an image" % destination)
+    there = present(destination)
     return (
         source.is_file
-        and stat.S_ISREG(there.st_mode)
+        and there is not None
         and there.st_size == source.size
         and there.st_mtime_ns == source.state.st_mtime_ns
     )

@@ -6,7 +6,6 @@ import email.utils
 import ftplib
 import os
 import socket
-import stat
 from http.client import HTTPException
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 from urllib.error import HTTPError, URLError
@@ -20,6 +19,7 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError, abou
 from ansible_collections.one.tm.plugins.module_utils.files import (
     make_directory,
     new_file,
+    present,
     publish,
     temporary_name,
 )
@@ -178,13 +178,8 @@ def read_offer(headers: Any) -> Offer:
 
 def _is_complete(offer: Offer, destination: str) -> bool:
     """Tell whether a destination has the size and time offered; without both nobody knows."""
-    try:
-        there = os.lstat(destination)
-    except FileNotFoundError:
-        return False
-    if stat.S_ISDIR(there.st_mode):
-        raise TmError("the destination %s is a directory, not an image" % destination)
-    return (there.st_size, int(there.st_mtime)) == offer and stat.S_ISREG(there.st_mode)
+    there = present(destination)
+    return there is not None and (there.st_size, int(there.st_mtime)) == offer
 
 
 def _save(remote: Remote, offer: Offer, destination: str, attributes: Attributes) -> Optional[int]:

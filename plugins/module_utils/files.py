@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import lifeline
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, set_attributes
@@ -42,12 +42,8 @@ def new_file(final: str) -> Iterator[int]:
     path = temporary_name(final)
     clear(path, final)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        _claim(descriptor, path, final)
-        with lifeline.temporary(path):
-            yield descriptor
-    finally:
-        os.close(descriptor)
+    with _held(descriptor, path, final):
+        yield descriptor
 
 
 @contextlib.contextmanager
@@ -65,12 +61,34 @@ def new_directory(final: str) -> Iterator[str]:
     clear(path, final)
     os.mkdir(path, 0o700)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with _held(descriptor, path, final):
+        yield path
+
+
+@contextlib.contextmanager
+def _held(descriptor: int, path: str, final: str) -> Iterator[None]:
+    """Have what was just made for this run alone; it is closed and gone after the block."""
     try:
         _claim(descriptor, path, final)
         with lifeline.temporary(path):
-            yield path
+            yield
     finally:
         os.close(descriptor)
+
+
+def present(destination: str) -> Optional[os.stat_result]:
+    """Return the state of the image that a destination is already; None if there is none.
+
+    Raises:
+        TmError: a directory is in the way.
+    """
+    try:
+        there = os.lstat(destination)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        raise TmError("the destination %s is a directory, not an image" % destination)
+    return there if stat.S_ISREG(there.st_mode) else None
 
 
 def clear(path: str, final: str) -> None:

@@ -11,9 +11,10 @@ import shutil
 import signal
 import stat
 import threading
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 POLL_MILLISECONDS = 500
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _temporary = set()  # type: Set[str]
@@ -25,9 +26,22 @@ def start() -> None:
 
     To be called from the main thread.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_event: _end())
+    _listen()
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
+
+
+@contextlib.contextmanager
+def tidy_end() -> Iterator[None]:
+    """Tidy up on SIGTERM and SIGHUP within the block, in a process that is not ours alone.
+
+    To be called from the main thread.
+    """
+    before = _listen()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -78,6 +92,11 @@ def give_up() -> None:
     for path in list(_temporary):
         with contextlib.suppress(OSError):
             discard(path)
+
+
+def _listen() -> Dict[int, Any]:
+    """Tidy up on the signals that end a process; return what was done on them before."""
+    return {number: signal.signal(number, lambda *_event: _end()) for number in SIGNALS}
 
 
 def _watch() -> None:

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader
+from ansible_collections.one.tm.plugins.module_utils import frames
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -163,7 +164,11 @@ def _prefer_speed(connection: Any) -> None:
         return
     before = shlex.split(connection.get_option("ssh_args") or "")
     words = [word for word in before if word != "-C"]
-    if "ciphers" not in options.lower() and "-c" not in options.split() and _knows_aes():
+    if (
+        "ciphers" not in options.lower()
+        and "-c" not in options.split()
+        and b"aes" in frames.processor_flags()
+    ):
         words += ["-o", "Ciphers=" + ",".join(CIPHERS)]
     if words == before:
         return
@@ -171,15 +176,6 @@ def _prefer_speed(connection: Any) -> None:
     digest = hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:10]
     connection.set_option("ssh_args", " ".join(shlex.quote(word) for word in words))
     connection.set_option("control_path", "%(directory)s/tm" + digest)
-
-
-def _knows_aes() -> bool:
-    """Tell whether this machine's processor has instructions for AES, as /proc/cpuinfo lists."""
-    try:
-        with open("/proc/cpuinfo", "rb") as info:
-            return b"aes" in info.read(16384).split()
-    except OSError:
-        return False
 
 
 def is_here(action: Any) -> bool:

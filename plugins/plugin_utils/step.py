@@ -1,10 +1,7 @@
 """The base of actions that take one step on the task's host."""
 
-import contextlib
 import json
-import os
-import signal
-from typing import Any, ClassVar, Dict, Iterator, Optional
+from typing import Any, ClassVar, Dict, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.one.tm.plugins.module_utils import frames, lifeline, step
@@ -47,7 +44,7 @@ class Step(ActionBase):
         _validation, params = self.validate_argument_spec(self.ARGUMENTS, **self.RULES)
         variables = task_vars or {}
         if connections.is_here(self):
-            with _tidy_end():
+            with lifeline.tidy_end():
                 done = step.perform(step.load(self.LOGIC), params, self._task.check_mode)
         else:
             done = self._over_there(params, variables)
@@ -68,20 +65,3 @@ class Step(ActionBase):
             "module_stderr": ended["stderr"],
             "module_stdout": ended["stdout"],
         }
-
-
-@contextlib.contextmanager
-def _tidy_end() -> Iterator[None]:
-    """Have what is half made removed when this process is told to end."""
-
-    def end(_number: int, _frame: Any) -> None:
-        lifeline.give_up()
-        os._exit(1)
-
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before):
-            signal.signal(number, handler)
