@@ -1,6 +1,13 @@
 """Clone an image on one host."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    ATTRIBUTES,
+    BANDWIDTH,
+    FORMAT,
+    PATH,
+    PATHS,
+    Step,
+)
 
 __metaclass__ = type
 
@@ -13,5 +20,8 @@ class ActionModule(Step):
         "source": PATH,
         "destination": PATH,
         "source_dirs": PATHS,
+        "allowed_dirs": PATHS,
+        "format": FORMAT,
+        "bandwidth_mib": BANDWIDTH,
         **ATTRIBUTES,
     }

@@ -1,6 +1,12 @@
 """Link to an image on one host."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    ATTRIBUTES,
+    FORMAT,
+    PATH,
+    PATHS,
+    Step,
+)
 
 __metaclass__ = type
 
@@ -13,5 +19,7 @@ class ActionModule(Step):
         "source": PATH,
         "destination": PATH,
         "source_dirs": PATHS,
+        "allowed_dirs": PATHS,
+        "format": FORMAT,
         **ATTRIBUTES,
     }

@@ -1,6 +1,13 @@
 """Move an image or a directory of images on one host."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, REQUIRED_PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    BANDWIDTH,
+    FORMAT,
+    PATH,
+    PATHS,
+    REQUIRED_PATHS,
+    Step,
+)
 
 __metaclass__ = type
 
@@ -14,4 +21,7 @@ class ActionModule(Step):
         "destination": PATH,
         "into": {"type": "bool", "default": True},
         "allowed_dirs": REQUIRED_PATHS,
+        "source_dirs": PATHS,
+        "format": dict(FORMAT, default="raw"),
+        "bandwidth_mib": BANDWIDTH,
     }

@@ -1,6 +1,6 @@
 """Begin and end a download that a site's own task file does."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, FORMAT, PATH, Step
 
 __metaclass__ = type
 
@@ -16,5 +16,6 @@ class ActionModule(Step):
             "choices": ["prepared", "published", "discarded"],
             "required": True,
         },
+        "format": FORMAT,
         **ATTRIBUTES,
     }

@@ -1,24 +1,24 @@
 """Move an image from one host to another, through the controller, over Ansible's connections."""
 
 import os
+import time
 from typing import Any, Dict, Optional
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
-from ansible_collections.one.tm.plugins.plugin_utils import (
-    connections,
-    farside,
-    progress,
-    relay,
+from ansible_collections.one.tm.plugins.module_utils.sizes import count, human, rate
+from ansible_collections.one.tm.plugins.plugin_utils import connections, progress, route
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    ATTRIBUTES,
+    BANDWIDTH,
+    FORMAT,
+    PATH,
+    PATHS,
 )
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS
 
 __metaclass__ = type
 
-DISPLAY = Display()
 ARGUMENTS = {
     "source_host": {"type": "str", "required": True},
     "source": PATH,
@@ -30,6 +30,15 @@ ARGUMENTS = {
     "directories": {"type": "bool", "default": True},
     "allowed_dirs": PATHS,
     "source_dirs": PATHS,
+    "compression": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    "route": {"type": "str", "choices": ["auto", "direct", "front_end"], "default": "auto"},
+    "bandwidth_mib": BANDWIDTH,
+    "source_bandwidth_mib": {"type": "int"},
+    "front_end_bandwidth_mib": BANDWIDTH,
+    "format": dict(FORMAT, default="raw"),
+    "cache_dir": {"type": "str", "default": ""},
+    "cache_size_gib": {"type": "int", "default": 100},
+    "cache_age_days": {"type": "int", "default": 30},
     "silence": {"type": "float", "default": 300},
     **ATTRIBUTES,
 }
@@ -64,14 +73,22 @@ class ActionModule(ActionBase):
         destination = connections.of_play(self, variables, names[1])
         self._connect(source, destination)
         image = os.path.basename(options["source"].rstrip("/"))
-        shown = progress.Progress(image, lambda line: DISPLAY.display("tm_log: " + line))
-        done = relay.Relay(shown.update, options["silence"]).run(
-            relay.Part(source, farside.program("stream", "send", _sender_config(options))),
-            relay.Part(
-                destination, farside.program("stream", "receive", self._receiver_config(options))
-            ),
+        way = route.Route(
+            route.End(source, _sender_config(options, variables)),
+            route.End(destination, self._receiver_config(options, names[1])),
+            progress.of_task(image, variables),
+            options,
         )
-        return dict(done, tm_log=[_sentence(image, names, done, self._task.check_mode)])
+        begun = time.monotonic()
+        done = way.carry()
+        seconds = time.monotonic() - begun
+        if done.get("local"):
+            return done
+        text = _sentence(image, names, done, self._task.check_mode)
+        if done["bytes"] and not self._task.check_mode:
+            text += ": " + rate(done["bytes"], seconds)
+            done["copy_seconds"] = seconds
+        return dict(done, local=False, tm_log=[text])
 
     def _source(self, host: str, here: str, variables: Dict[str, Any], name: str) -> Any:
         if host == here:
@@ -85,14 +102,32 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             raise connections.unreachable(source, error) from error
 
-    def _receiver_config(self, options: Dict[str, Any]) -> Dict[str, Any]:
-        keys = ("destination", "into", "move", "allowed_dirs", "mode", "owner", "group")
-        return dict({key: options[key] for key in keys}, check=self._task.check_mode)
+    def _receiver_config(self, options: Dict[str, Any], name: str) -> Dict[str, Any]:
+        keys = ["destination", "into", "move", "allowed_dirs", "source_dirs", "format"]
+        keys += ["mode", "owner", "group", "bandwidth_mib"]
+        cache = {
+            "directory": options["cache_dir"],
+            "size_gib": options["cache_size_gib"],
+            "age_days": options["cache_age_days"],
+            "host": name,
+        }
+        config = {key: options[key] for key in keys}
+        return dict(config, check=self._task.check_mode, cache=cache)
 
 
-def _sender_config(options: Dict[str, Any]) -> Dict[str, Any]:
-    keys = ("source", "source_dirs", "allowed_dirs", "move", "directories")
-    return {key: options[key] for key in keys}
+def _sender_config(options: Dict[str, Any], variables: Dict[str, Any]) -> Dict[str, Any]:
+    keys = ["source", "source_dirs", "allowed_dirs", "move", "directories", "format", "compression"]
+    limit = options["source_bandwidth_mib"]
+    if limit is None:
+        limit = _limit_of(options["source_host"], variables)
+    return dict({key: options[key] for key in keys}, bandwidth_mib=limit)
+
+
+def _limit_of(host: str, variables: Dict[str, Any]) -> int:
+    """Return the limit of bandwidth that a host's own variables name; the front-end has its own."""
+    if host == connections.FRONT_END:
+        return int(variables.get("tm_front_end_bandwidth_mib") or 0)
+    return int(variables["hostvars"][host].get("tm_bandwidth_mib") or 0)
 
 
 def _name(host: str, name: Optional[str]) -> str:
@@ -108,8 +143,13 @@ def _sentence(image: str, names: Any, done: Dict[str, Any], check_mode: bool) ->
         return "%s is already in its place on %s" % (done["destination"], names[1])
     if done["complete"]:
         return "%s is already complete on %s" % (final, names[1])
+    if done["cached"]:
+        how = "by reflink" if done["cached"] == "reflink" else human(done["size"])
+        return "copied %s from the cache of %s to %s, %s" % (image, names[1], final, how)
     verb = "would copy" if check_mode else "copied"
     what = "%s from %s to %s, %s" % (image, names[0], final, human(done["size"]))
     if done["type"] == "directory":
         what += " in " + count(done["files"], "file")
+    if done["resumed"]:
+        what += ", resumed at " + human(done["resumed"])
     return "%s %s" % (verb, what)

@@ -40,6 +40,41 @@ options:
     required: true
 """
 
+    FORMAT = r"""
+options:
+  format:
+    description:
+      - What the image is. V(raw) is bytes that nobody looks into, V(qcow2) nothing else, and
+        V(probe) whatever its signature says.
+      - An image with the signature of a format that can name other files is read with C(qemu-img).
+        It is refused if its data lie in another file, or if a file that it builds on is named by
+        other than a full path or lies where it must not.
+    type: str
+    choices: [probe, raw, qcow2]
+    default: probe
+"""
+
+    BACKING = r"""
+options:
+  allowed_dirs:
+    description:
+      - Directories below which files that an image builds on have to lie, all links followed, if
+        O(source_dirs) is empty; besides the image's own directory.
+    type: list
+    elements: str
+    default: []
+"""
+
+    BANDWIDTH = r"""
+options:
+  bandwidth_mib:
+    description:
+      - MiB/s that all copies of this host by this user keep together; V(0) for no limit. Blocks
+        that the file system shares count for nothing.
+    type: int
+    default: 0
+"""
+
     COMMON = r"""
 attributes:
   check_mode:

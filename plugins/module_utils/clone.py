@@ -3,8 +3,10 @@
 import os
 from typing import Any, Dict
 
+from ansible_collections.one.tm.plugins.module_utils import formats
 from ansible_collections.one.tm.plugins.module_utils.attributes import attributes_of
 from ansible_collections.one.tm.plugins.module_utils.copying import copy, is_complete, open_source
+from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 
@@ -13,7 +15,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Copy an image unless the destination is that copy already.
 
     Args:
-        params: source, destination, source_dirs, mode, owner, group.
+        params: source, destination, source_dirs, allowed_dirs, format, mode, owner, group.
         check_mode: only tell what would be done.
 
     Raises:
@@ -23,13 +25,20 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     destination = checked(params["destination"], "destination")
     source = open_source(check_source(params["source"], params["source_dirs"]))
     try:
+        formats.check(source.path, source.descriptor, formats.rules_of(params))
         names = (os.path.basename(source.path), os.path.basename(destination))
         if is_complete(source, destination):
             return {"changed": False, "tm_log": ["%s is already complete" % names[1]], "bytes": 0}
-        if not check_mode:
-            copy(source, destination, attributes)
-        done = "would copy" if check_mode else "copied"
-        log = "%s %s to %s, %s" % (done, names[0], names[1], human(source.size))
-        return {"changed": True, "tm_log": [log], "bytes": source.size}
+        what = "%s to %s, %s" % (names[0], names[1], human(source.size))
+        if check_mode:
+            return {"changed": True, "tm_log": ["would copy " + what], "bytes": source.size}
+        meter = Meter(names[0], source.size, params.get("bandwidth_mib") or 0)
+        moved = copy(source, destination, attributes, meter)
+        return {
+            "changed": True,
+            "tm_log": ["copied %s%s" % (what, ": " + meter.summary() if moved else ", by reflink")],
+            "bytes": meter.bytes,
+            "copy_seconds": meter.seconds,
+        }
     finally:
         os.close(source.descriptor)

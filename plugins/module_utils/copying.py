@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import stat
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
@@ -15,7 +15,8 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
     publish,
     temporary_name,
 )
-from ansible_collections.one.tm.plugins.module_utils.room import need_room
+from ansible_collections.one.tm.plugins.module_utils.meter import Meter
+from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
 from ansible_collections.one.tm.plugins.module_utils.sparse import (
     extents,
     read_blocks,
@@ -70,8 +71,16 @@ class Source(NamedTuple):
         if not self.is_file:
             return
         now, then = os.fstat(self.descriptor), self.state
-        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        is_same = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+        if not (is_same and self._is_in_its_place(now)):
             raise TmError("%s changed while it was copied; stop its writer" % self.path)
+
+    def _is_in_its_place(self, state: os.stat_result) -> bool:
+        """Tell whether the path still leads to what is open."""
+        try:
+            return os.path.samestat(os.stat(self.path), state)
+        except FileNotFoundError:
+            return False
 
 
 def open_source(path: str, follow: bool = True) -> Source:
@@ -113,13 +122,19 @@ def is_complete(source: Source, destination: str) -> bool:
     )
 
 
-def copy(source: Source, destination: str, attributes: Attributes) -> None:
+def copy(
+    source: Source, destination: str, attributes: Attributes, meter: Optional[Meter] = None
+) -> bool:
     """Copy a source to its destination, whole or not at all.
 
     Args:
         source: what to copy.
         destination: path; its directory is made.
         attributes: mode and owner of the new file.
+        meter: measures it.
+
+    Returns:
+        Whether data were moved; not so if the file system shares them (reflink).
 
     Raises:
         TmError: there is no room, or the source changed.
@@ -127,12 +142,17 @@ def copy(source: Source, destination: str, attributes: Attributes) -> None:
     """
     directory = os.path.dirname(destination)
     make_directory(directory, attributes)
-    with about(destination), new_file(destination) as descriptor:
-        if not share(source, descriptor):
+    meter = meter or Meter(os.path.basename(source.path), source.size)
+    full = filling(directory, source.data_bytes)
+    with full, about(destination), new_file(destination) as descriptor:
+        is_shared = share(source, descriptor)
+        if not is_shared:
             need_room(directory, source.data_bytes)
-            copy_contents(source, descriptor, destination)
+            copy_contents(source, descriptor, destination, meter)
         finish(source, descriptor, destination)
-        publish(temporary_name(destination), destination, attributes)
+        with meter.beating():
+            publish(temporary_name(destination), destination, attributes)
+    return not is_shared
 
 
 def finish(source: Source, descriptor: int, destination: str) -> None:
@@ -162,20 +182,33 @@ def share(source: Source, descriptor: int) -> bool:
     return True
 
 
-def copy_contents(source: Source, descriptor: int, destination: str) -> None:
+def copy_contents(
+    source: Source, descriptor: int, destination: str, meter: Optional[Meter] = None
+) -> None:
     """Copy the data of a source; holes and blocks of zeros become holes.
 
     Args:
         source: what to copy.
         descriptor: an empty file, open for writing.
         destination: its name in messages.
+        meter: measures it.
     """
+    meter = meter or Meter(os.path.basename(source.path), source.size)
+    target = _Target(descriptor, destination)
     on_server = _same_server(source, descriptor)
     with about(destination):
         os.ftruncate(descriptor, source.size)
     for begin, end in extents(source.descriptor, source.size):
-        done = _copy_on_server(source, descriptor, begin, end) if on_server else begin
-        _copy_blocks(source, descriptor, done, end, destination)
+        done = _copy_on_server(source, target, begin, end, meter) if on_server else begin
+        _copy_blocks(source, target, done, end, meter)
+    meter.end_file(source.size)
+
+
+class _Target(NamedTuple):
+    """An empty file, open for writing, and its name in messages."""
+
+    descriptor: int
+    path: str
 
 
 def _same_server(source: Source, descriptor: int) -> bool:
@@ -192,13 +225,12 @@ def _same_server(source: Source, descriptor: int) -> bool:
     )
 
 
-def _copy_on_server(source: Source, descriptor: int, begin: int, end: int) -> int:
+def _copy_on_server(source: Source, target: _Target, begin: int, end: int, meter: Meter) -> int:
     """Copy by ``copy_file_range(2)``; return where it ended, perhaps before the end."""
     while begin < end:
+        size = min(end - begin, meter.step)
         try:
-            done = os.copy_file_range(
-                source.descriptor, descriptor, min(end - begin, 1 << 30), begin, begin
-            )
+            done = os.copy_file_range(source.descriptor, target.descriptor, size, begin, begin)
         except OSError as error:
             if error.errno in NOT_HERE:
                 return begin
@@ -206,15 +238,19 @@ def _copy_on_server(source: Source, descriptor: int, begin: int, end: int) -> in
         if done == 0:
             return begin
         begin += done
+        meter.move(done)
+        meter.reach(begin)
     return begin
 
 
-def _copy_blocks(source: Source, descriptor: int, begin: int, end: int, destination: str) -> None:
+def _copy_blocks(source: Source, target: _Target, begin: int, end: int, meter: Meter) -> None:
     blocks = read_blocks(source.path, source.descriptor, begin, end)
     while True:
         with about(source.path):
             offset, data = next(blocks, (end, b""))
         if not data:
             return
-        with about(destination):
-            write_sparse(descriptor, data, offset)
+        meter.move(len(data))
+        with about(target.path):
+            write_sparse(target.descriptor, data, offset)
+        meter.reach(offset + len(data))

@@ -12,8 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
-from ansible.module_utils.urls import MissingModuleError, open_url
+from ansible_collections.one.tm.plugins.module_utils import formats
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
@@ -24,11 +23,12 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
     temporary_name,
 )
 from ansible_collections.one.tm.plugins.module_utils.ftp import FtpFile
+from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.paths import checked, scheme, without_secrets
 from ansible_collections.one.tm.plugins.module_utils.room import need_room
-from ansible_collections.one.tm.plugins.module_utils.sizes import human
 from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, write_sparse
 from ansible_collections.one.tm.plugins.module_utils.tree import same_contents
+from ansible_collections.one.tm.plugins.module_utils.web import open_url
 
 
 class Offer(NamedTuple):
@@ -43,11 +43,20 @@ class Offer(NamedTuple):
     modified: Optional[int]
 
 
+class _Wanted(NamedTuple):
+    """What a download gets, what it may be, and what measures it."""
+
+    attributes: Attributes
+    rules: formats.Rules
+    meter: Meter
+
+
 def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Fetch a URL unless the destination is what it offers.
 
     Args:
-        params: url, destination, timeout (seconds of silence), mode, owner, group.
+        params: url, destination, timeout (seconds of silence), format, bandwidth_mib, mode, owner,
+            group.
         check_mode: ask the server, and only tell what would be done.
 
     Raises:
@@ -65,13 +74,15 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
             log = "would download %s to %s" % (remote.shown, name)
             return {"changed": True, "tm_log": [log]}
         else:
-            size = _save(remote, offer, destination, attributes)
+            rules = formats.rules_of(params, alone=True)
+            meter = Meter(name, offer.size or 0, params.get("bandwidth_mib") or 0)
+            size = _save(remote, offer, destination, _Wanted(attributes, rules, meter))
     finally:
         remote.close()
     if size is None:
         return {"changed": False, "tm_log": ["%s is already complete" % name]}
-    log = "downloaded %s to %s, %s" % (remote.shown, name, human(size))
-    return {"changed": True, "tm_log": [log], "bytes": size}
+    log = "downloaded %s to %s: %s" % (remote.shown, name, meter.summary())
+    return {"changed": True, "tm_log": [log], "bytes": size, "copy_seconds": meter.seconds}
 
 
 def secrets_of(url: str) -> List[str]:
@@ -106,10 +117,7 @@ class Remote:
         return read_offer(self._response.headers)
 
     def _open_url(self) -> Any:
-        # As it is: a compressed image would have neither the size nor the bytes announced.
-        response = open_url(
-            self._url, timeout=self._timeout, decompress=False, http_agent="tm_ansible"
-        )
+        response = open_url(self._url, self._timeout)
         if scheme(response.geturl()) == "ftp" != scheme(self._url):
             response.close()
             raise URLError("the server redirects to ftp")
@@ -147,8 +155,6 @@ class Remote:
             cause = str(error)
         except (OSError, EOFError, HTTPException, ValueError) as error:
             cause = "%s (%s)" % (error, type(error).__name__)
-        except (UrlsConnectionError, MissingModuleError) as error:
-            cause = str(error)
         else:
             return
         for secret in secrets_of(self._url):
@@ -182,33 +188,37 @@ def _is_complete(offer: Offer, destination: str) -> bool:
     return there is not None and (there.st_size, int(there.st_mtime)) == offer
 
 
-def _save(remote: Remote, offer: Offer, destination: str, attributes: Attributes) -> Optional[int]:
+def _save(remote: Remote, offer: Offer, destination: str, wanted: _Wanted) -> Optional[int]:
     """Fetch to a destination; return its size in bytes, or None if it was there already."""
     directory = os.path.dirname(destination)
-    make_directory(directory, attributes)
+    make_directory(directory, wanted.attributes)
     if offer.size:
         need_room(directory, offer.size)
     temporary = temporary_name(destination)
     with about(destination), new_file(destination) as descriptor:
-        size = _receive(remote, descriptor)
+        size = _receive(remote, descriptor, wanted.meter)
         if offer.size is not None and size != offer.size:
             raise TmError(
                 "downloading %s failed: %d bytes came instead of %d"
                 % (remote.shown, size, offer.size)
             )
+        formats.check(destination, descriptor, wanted.rules)
         if os.path.isfile(destination) and same_contents(temporary, destination):
             return None
         if offer.modified is not None:
             os.utime(descriptor, (offer.modified, offer.modified))
-        publish(temporary, destination, attributes)
+        with wanted.meter.beating():
+            publish(temporary, destination, wanted.attributes)
     return size
 
 
-def _receive(remote: Remote, descriptor: int) -> int:
+def _receive(remote: Remote, descriptor: int, meter: Meter) -> int:
     """Write what comes into an empty file, zeros as holes; return the number of bytes."""
     size = 0
     for data in iter(remote.read, b""):
+        meter.move(len(data))
         write_sparse(descriptor, data, size)
         size += len(data)
+        meter.reach(size)
     os.ftruncate(descriptor, size)
     return size

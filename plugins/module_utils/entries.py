@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
@@ -14,6 +15,7 @@ __metaclass__ = type
 FILE = "file"
 DIRECTORY = "directory"
 LINK = "link"
+SETTLED_SECONDS = 2
 
 
 class Entry(NamedTuple):
@@ -196,6 +198,14 @@ def _device_size(path: str) -> int:
         return os.lseek(descriptor, 0, os.SEEK_END)
     finally:
         os.close(descriptor)
+
+
+def is_settled(entry: Entry) -> bool:
+    """Tell whether a file's change time is so old that the next change will show in it.
+
+    A file system counts in ticks, and one that is shared with a clock of its own.
+    """
+    return time.time() - entry.ctime_ns / 1e9 > SETTLED_SECONDS
 
 
 def changed(entry: Entry, status: os.stat_result) -> bool:

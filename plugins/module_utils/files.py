@@ -2,27 +2,21 @@
 
 import contextlib
 import errno
-import fcntl
-import hashlib
 import os
 import stat
-from typing import Iterator, List, Optional
+from typing import Callable, Iterator, List, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import lifeline
+from ansible_collections.one.tm.plugins.module_utils import leftovers, lifeline
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, set_attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.temporary import (
+    OLD,
+    lock,
+    open_for_lock,
+    temporary_name,
+)
 
-
-def temporary_name(final: str, suffix: str = "part") -> str:
-    """Return the name of ours beside a destination under which it is made.
-
-    Args:
-        final: the destination's path.
-        suffix: what the temporary file is for.
-    """
-    directory, name = os.path.split(final)
-    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    return os.path.join(directory, ".tm-%s.%s" % (digest, suffix))
+TRIES = 3
 
 
 @contextlib.contextmanager
@@ -40,9 +34,8 @@ def new_file(final: str) -> Iterator[int]:
         OSError: it cannot be made.
     """
     path = temporary_name(final)
-    clear(path, final)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with _held(descriptor, path, final):
+    descriptor = made(path, final, make_file)
+    with held(descriptor, path):
         yield descriptor
 
 
@@ -58,18 +51,55 @@ def new_directory(final: str) -> Iterator[str]:
         OSError: it cannot be made.
     """
     path = temporary_name(final)
-    clear(path, final)
-    os.mkdir(path, 0o700)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with _held(descriptor, path, final):
+    with held(made(path, final, _make_directory), path):
         yield path
 
 
-@contextlib.contextmanager
-def _held(descriptor: int, path: str, final: str) -> Iterator[None]:
-    """Have what was just made for this run alone; it is closed and gone after the block."""
+def made(path: str, final: str, make: Callable[[str], int]) -> int:
+    """Make a temporary file or directory for this process alone; return its descriptor.
+
+    A sweep may take for a leftover what is made and not yet locked; then it is made again.
+
+    Args:
+        path: its name of ours; what an earlier attempt left there is removed.
+        final: the destination, for the message.
+        make: makes and opens it.
+
+    Raises:
+        TmError: somebody else makes the same destination now.
+        OSError: it cannot be made.
+    """
+    for _ in range(TRIES):
+        clear(path, final)
+        descriptor = make(path)
+        if lock(descriptor) is not False and is_at(path, descriptor):
+            return descriptor
+        os.close(descriptor)
+    raise _being_made(final)
+
+
+def make_file(path: str) -> int:
+    """Make and open an empty file that only this user can read."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _make_directory(path: str) -> int:
+    os.mkdir(path, 0o700)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def is_at(path: str, descriptor: int) -> bool:
+    """Tell whether an open file is the one of that name."""
     try:
-        _claim(descriptor, path, final)
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def held(descriptor: int, path: str) -> Iterator[None]:
+    """Have a temporary file closed and gone after the block, unless lifeline spares it."""
+    try:
         with lifeline.temporary(path):
             yield
     finally:
@@ -108,33 +138,14 @@ def clear(path: str, final: str) -> None:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         lifeline.discard(path)
         return
-    flags = os.O_RDONLY if stat.S_ISDIR(mode) else os.O_RDWR
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        _lock(descriptor, final)
-        lifeline.discard(path)
-    finally:
-        os.close(descriptor)
-
-
-def _claim(descriptor: int, path: str, final: str) -> None:
-    """Lock a temporary file that was just made, and see that nobody cleared it away before."""
-    _lock(descriptor, final)
-    try:
-        is_there = os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        is_there = False
-    if not is_there:
-        raise _being_made(final)
-
-
-def _lock(descriptor: int, final: str) -> None:
-    """Lock a temporary file for as long as it is open; file systems without locks are fine."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise _being_made(final) from error
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = open_for_lock(path)
+        try:
+            if lock(descriptor) is False:
+                raise _being_made(final)
+            lifeline.discard(path)
+        finally:
+            os.close(descriptor)
 
 
 def _being_made(final: str) -> TmError:
@@ -183,19 +194,25 @@ def rename(source: str, final: str) -> None:
 
 def _replace_directory(source: str, final: str) -> None:
     old = replaced_name(final)
-    lifeline.discard(old)
-    os.rename(final, old)
+    clear(old, final)
+    descriptor = open_for_lock(final)
     try:
-        os.rename(source, final)
-    except OSError:
-        os.rename(old, final)
-        raise
-    lifeline.discard(old)
+        # No sweep is to remove it while it may have to come back.
+        lock(descriptor)
+        os.rename(final, old)
+        try:
+            os.rename(source, final)
+        except OSError:
+            os.rename(old, final)
+            raise
+        lifeline.discard(old)
+    finally:
+        os.close(descriptor)
 
 
 def replaced_name(final: str) -> str:
     """Return the name of ours that a replaced directory has until it is removed."""
-    return temporary_name(final, "old")
+    return temporary_name(final, OLD)
 
 
 def flush_directory(directory: str) -> None:
@@ -212,7 +229,7 @@ def flush_directory(directory: str) -> None:
 
 
 def make_directory(path: str, attributes: Attributes) -> List[str]:
-    """Make a directory and those above it that are missing.
+    """Make a directory and those above it that are missing; sweep what ended runs left in it.
 
     Those that exist stay as they are. The last one gets the mode of the images in it, as the
     stock scripts did; all get their owner.
@@ -227,6 +244,7 @@ def make_directory(path: str, attributes: Attributes) -> List[str]:
     Raises:
         OSError: one of them cannot be made.
     """
+    leftovers.sweep(path)
     missing = []
     while not os.path.isdir(path):
         missing.append(path)

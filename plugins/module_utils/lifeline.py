@@ -18,6 +18,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _temporary = set()  # type: Set[str]
+_spared = set()  # type: Set[str]
+# Held by what makes temporary files in another thread, and for good by the end of this process:
+# nothing new appears behind it.
+making = threading.RLock()
 _children = set()  # type: Set[int]
 
 
@@ -28,6 +32,11 @@ def start() -> None:
     """
     _listen()
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
+
+
+def end_with_stdin() -> None:
+    """End when standard input does, as seen from a thread of its own."""
+    threading.Thread(target=_wait_for_stdin, name="stdin", daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -55,8 +64,20 @@ def temporary(path: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        discard(path)
+        if path not in _spared:
+            discard(path)
         _temporary.discard(path)
+        _spared.discard(path)
+
+
+def spare(*paths: str) -> None:
+    """Leave temporary files if the connection is lost: the next run goes on with them."""
+    _spared.update(paths)
+
+
+def spare_no_more(*paths: str) -> None:
+    """Have temporary files removed again, however this process ends."""
+    _spared.difference_update(paths)
 
 
 @contextlib.contextmanager
@@ -84,12 +105,17 @@ def discard(path: str) -> None:
         pass
 
 
-def give_up() -> None:
-    """Kill the children and remove the temporary files of this process."""
+def give_up(is_lost: bool = False) -> None:
+    """Kill the children and remove the temporary files of this process.
+
+    Args:
+        is_lost: the connection is lost, nobody decided to end this: what is spared stays.
+    """
+    making.acquire()
     for pid in list(_children):
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
-    for path in list(_temporary):
+    for path in _temporary - (_spared if is_lost else set()):
         with contextlib.suppress(OSError):
             discard(path)
 
@@ -104,9 +130,15 @@ def _watch() -> None:
     poll.register(1, 0)
     while not any(event & GONE for _fd, event in poll.poll(POLL_MILLISECONDS)):
         pass
-    _end()
+    _end(is_lost=True)
 
 
-def _end() -> None:
-    give_up()
+def _wait_for_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    _end(is_lost=True)
+
+
+def _end(is_lost: bool = False) -> None:
+    give_up(is_lost)
     os._exit(1)

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict
 
-from ansible_collections.one.tm.plugins.module_utils import lifeline
+from ansible_collections.one.tm.plugins.module_utils import formats, lifeline
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
 from ansible_collections.one.tm.plugins.module_utils.copying import open_source
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
@@ -20,8 +20,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Link to an image unless that link is there already.
 
     Args:
-        params: source, destination, source_dirs, mode, owner, group; the last three are those of
-            the directory, if it has to be made.
+        params: source, destination, source_dirs, allowed_dirs, format, mode, owner, group; the
+            last three are those of the directory, if it has to be made.
         check_mode: only tell what would be done.
 
     Raises:
@@ -31,6 +31,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     destination = checked(params["destination"], "destination")
     source = check_source(params["source"], params["source_dirs"])
     os.close(open_source(source).descriptor)
+    formats.check_path(source, formats.rules_of(params))
     name = os.path.basename(destination)
     if _target(destination) == source:
         return {"changed": False, "tm_log": ["%s is already a link to %s" % (name, source)]}

@@ -8,9 +8,8 @@ import contextlib
 import os
 from typing import Iterator
 
-from ansible_collections.one.tm.plugins.module_utils import lifeline
+from ansible_collections.one.tm.plugins.module_utils import files, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.module_utils.files import temporary_name
 
 __metaclass__ = type
 
@@ -19,18 +18,11 @@ __metaclass__ = type
 def placed(final: str) -> Iterator[str]:
     """Give the name of a marker that is beside a destination within the block.
 
-    What killed runs left is removed: only one at a time may make a destination.
-
     Args:
         final: the destination's path; its directory exists.
     """
-    directory, stem = os.path.split(temporary_name(final, "here-"))
-    for name in os.listdir(directory):
-        if name.startswith(stem):
-            lifeline.discard(os.path.join(directory, name))
-    path = os.path.join(directory, stem + os.urandom(16).hex())
-    with lifeline.temporary(path):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    path = temporary.temporary_name(final, temporary.HERE + os.urandom(16).hex())
+    with files.held(files.made(path, final, files.make_file), path):
         yield os.path.basename(path)
 
 
@@ -49,6 +41,6 @@ def is_destination(source: str, marker: str, name: str) -> bool:
         beside = os.path.join(os.path.dirname(place), marker)
         if os.path.basename(place) == name and os.path.lexists(beside):
             return True
-    if any(marker in files for _directory, _directories, files in os.walk(source)):
+    if any(marker in names for _directory, _directories, names in os.walk(source)):
         raise TmError("refused to put %s into itself" % source)
     return False

@@ -2,9 +2,9 @@
 
 import errno
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils import formats, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
@@ -15,9 +15,10 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 )
 from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
 from ansible_collections.one.tm.plugins.module_utils.marker import is_destination, placed
+from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
-from ansible_collections.one.tm.plugins.module_utils.room import need_room
+from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
 from ansible_collections.one.tm.plugins.module_utils.tree import copy_tree, prove_tree
 
 KEEP = Attributes()
@@ -27,7 +28,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Move a file or tree, if it is not yet where it should be.
 
     Args:
-        params: source, destination, into, allowed_dirs.
+        params: source, destination, into, allowed_dirs, source_dirs, format, bandwidth_mib.
         check_mode: only tell what would be done.
 
     Raises:
@@ -41,12 +42,19 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         return _nothing_to_do(source, final, check_mode)
     if final.startswith(source + "/"):
         raise TmError("refused to move %s into itself, to %s" % (source, final))
-    if not check_mode:
-        tidy_up(source)
-        if not move(source, final):
-            return _nothing_to_do(source, final, check_mode)
-    done = "would move" if check_mode else "moved"
-    return {"changed": True, "tm_log": ["%s %s to %s" % (done, source, final)], "path": final}
+    if os.path.isfile(source):
+        formats.check_path(source, formats.rules_of(params))
+    what = "%s to %s" % (source, final)
+    if check_mode:
+        return {"changed": True, "tm_log": ["would move " + what], "path": final}
+    tidy_up(source)
+    meter = move(source, final, params.get("bandwidth_mib") or 0)
+    if meter is None:
+        return _nothing_to_do(source, final, check_mode)
+    result = {"changed": True, "tm_log": ["moved " + what], "path": final, "bytes": meter.bytes}
+    if meter.bytes:
+        result.update(tm_log=["moved %s: %s" % (what, meter.summary())], copy_seconds=meter.seconds)
+    return result
 
 
 def final_place(source: str, destination: str, into: bool) -> str:
@@ -88,15 +96,16 @@ def tidy_up(source: str) -> None:
         removal.remove_doomed(source)
 
 
-def move(source: str, final: str) -> bool:
+def move(source: str, final: str, mib_per_second: float = 0) -> Optional[Meter]:
     """Rename, or copy, prove and remove where the file systems differ.
 
     Args:
         source: real path of a file, link or tree.
         final: its real path from now on; a file or directory there is replaced by its like.
+        mib_per_second: the host's limit of bandwidth; 0 for none.
 
     Returns:
-        False, having done nothing, if both are one place that is mounted twice.
+        What measured it; None, with nothing done, if both are one place that is mounted twice.
 
     Raises:
         TmError: a mount point is in the way, or the copy could not be proven.
@@ -106,27 +115,31 @@ def move(source: str, final: str) -> bool:
     if os.path.isdir(final) and not os.path.islink(final):
         refuse_mounts(final)
     make_directory(os.path.dirname(final), KEEP)
+    meter = Meter(os.path.basename(source), 0)
     try:
         rename(source, final)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        if not _move_across(source, final):
-            return False
+        tally = removal.survey(source)
+        meter = Meter(os.path.basename(source), tally.length, mib_per_second)
+        if not _move_across(source, final, tally, meter):
+            return None
     discard(replaced_name(final))
-    return True
+    return meter
 
 
-def _move_across(source: str, final: str) -> bool:
-    tally = removal.survey(source)
-    need_room(os.path.dirname(final), tally.size)
-    with about(final), new_directory(final) as work:
+def _move_across(source: str, final: str, tally: removal.Tally, meter: Meter) -> bool:
+    directory = os.path.dirname(final)
+    with filling(directory, tally.size), about(final), new_directory(final) as work:
+        # Only now what an earlier attempt left there is gone.
+        need_room(directory, tally.size)
         with placed(final) as marker:
             if is_destination(source, marker, os.path.basename(final)):
                 return False
         copy = os.path.join(work, "copy")
-        copy_tree(source, copy)
-        prove_tree(source, copy)
+        copy_tree(source, copy, meter)
+        prove_tree(source, copy, Meter(os.path.basename(source) + " compared", tally.length))
         rename(copy, final)
     removal.remove(source)
     return True

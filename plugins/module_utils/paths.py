@@ -102,10 +102,10 @@ def check_allowed(path: str, allowed_dirs: Sequence[str], what: str = "path") ->
     """
     path = checked(path, what)
     real = real_place(path)
-    if not _below(real, allowed_dirs):
+    if not below(real, allowed_dirs):
         raise TmError(
             "refused the %s %s: it is not below an allowed directory (%s); see the setting "
-            "allowed_dirs" % (what, _with_real(path, real), ", ".join(allowed_dirs) or "none")
+            "allowed_dirs" % (what, with_real(path, real), ", ".join(allowed_dirs) or "none")
         )
     return real
 
@@ -122,18 +122,18 @@ def check_source(path: str, source_dirs: Sequence[str]) -> str:
     """
     path = checked(path, "source")
     real = os.path.realpath(path)
-    if source_dirs and not _below(real, source_dirs):
+    if source_dirs and not below(real, source_dirs):
         raise TmError(
             "refused the source %s: it is not below a source directory (%s); see the setting "
-            "source_dirs" % (_with_real(path, real), ", ".join(source_dirs))
+            "source_dirs" % (with_real(path, real), ", ".join(source_dirs))
         )
     return path
 
 
-def _below(real: str, directories: Sequence[str]) -> bool:
+def below(real: str, directories: Sequence[str]) -> bool:
     roots = [os.path.realpath(root) for root in directories if root.startswith("/")]
     return any(root != "/" and real.startswith(root + "/") for root in roots)
 
 
-def _with_real(path: str, real: str) -> str:
+def with_real(path: str, real: str) -> str:
     return path if path == real else "%s (really %s)" % (path, real)

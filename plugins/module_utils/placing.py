@@ -1,7 +1,7 @@
 """Where a moved image goes, and whether it is there already. Nothing here changes anything."""
 
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from ansible_collections.one.tm.plugins.module_utils import entries, paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
@@ -16,13 +16,17 @@ class Offer(NamedTuple):
         name: last part of the source's path.
         path: the source's path.
         found: what is there, or None if there is nothing.
-        digest: name of the digest that the sender uses.
+        host: what the sender's host says of itself.
+        backing: files that an image builds on, as ``formats.check`` gave them there.
+        is_settled: whether the source's change time is old enough to tell its states apart.
     """
 
     name: str
     path: str
     found: Optional[entries.Tree]
-    digest: str
+    host: Dict[str, str]
+    backing: Sequence[Sequence[Any]] = ()
+    is_settled: bool = False
 
 
 class Place(NamedTuple):

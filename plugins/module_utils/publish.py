@@ -4,7 +4,7 @@ import os
 import stat
 from typing import Any, Dict
 
-from ansible_collections.one.tm.plugins.module_utils import attributes, files
+from ansible_collections.one.tm.plugins.module_utils import attributes, files, formats
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
 from ansible_collections.one.tm.plugins.module_utils.paths import checked
@@ -16,7 +16,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Prepare a temporary file's place, publish the file, or discard it.
 
     Args:
-        params: destination, state, mode, owner, group.
+        params: destination, state, format, mode, owner, group.
         check_mode: only tell what would be done.
 
     Raises:
@@ -27,6 +27,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     temporary = files.temporary_name(destination, "download")
     steps = {"prepared": _prepare, "published": _publish, "discarded": _discard}
     result = {"changed": False, "path": temporary}  # type: Dict[str, Any]
+    if not check_mode and params["state"] == "published":
+        _check(temporary, params)
     if not check_mode:
         result.update(steps[params["state"]](temporary, destination, wanted))
     return result
@@ -38,7 +40,7 @@ def _prepare(temporary: str, destination: str, wanted: attributes.Attributes) ->
     return {"changed": bool(made)}
 
 
-def _publish(temporary: str, destination: str, wanted: attributes.Attributes) -> Dict[str, Any]:
+def _check(temporary: str, params: Dict[str, Any]) -> None:
     try:
         state = os.lstat(temporary)
     except FileNotFoundError:
@@ -47,6 +49,11 @@ def _publish(temporary: str, destination: str, wanted: attributes.Attributes) ->
         ) from None
     if not stat.S_ISREG(state.st_mode):
         raise TmError("what the site's task file made at %s is no file" % temporary)
+    formats.check_path(temporary, formats.rules_of(params, alone=True))
+
+
+def _publish(temporary: str, destination: str, wanted: attributes.Attributes) -> Dict[str, Any]:
+    state = os.lstat(temporary)
     if os.path.isfile(destination) and same_contents(temporary, destination):
         discard(temporary)
         return {"tm_log": ["%s is already complete" % os.path.basename(destination)]}

@@ -1,69 +1,58 @@
-"""The side that reads a stream and makes an image of it, whole or not at all."""
+"""The side that reads a stream: what comes, where it goes, and what is said of it in the end."""
 
 import contextlib
-import errno
 import os
-import threading
-import time
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional
+from typing import Any, BinaryIO, Dict, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import (
+    arrival,
     attributes,
+    cache,
+    caching,
     entries,
-    files,
+    formats,
     frames,
-    lifeline,
-    marker,
+    identity,
+    pace,
+    partial,
     placing,
     room,
-    sparse,
 )
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about, sentence
-from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
+from ansible_collections.one.tm.plugins.module_utils.telling import Tell, Telling
 
 __metaclass__ = type
-
-PROGRESS_SECONDS = 0.5
-BEAT_SECONDS = 10.0
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-Tell = Callable[[Dict[str, Any]], None]
-
-
-class SourceError(TmError):
-    """An error that the sender reported."""
 
 
 class Receiver:
     """Receives one file or directory.
 
     Attributes of ``config``: ``destination``, ``into``, ``move``, ``allowed_dirs``, ``mode``,
-    ``owner``, ``group``, ``check``.
+    ``owner``, ``group``, ``check``; ``source_dirs`` and ``format``, of ``formats.rules_of``;
+    ``cache``, of ``caching.Caching``; ``token``, with which a cancelled stream ends; ``local``,
+    whether a source on this very host is only to be told; ``bandwidth_mib`` of this host.
     """
 
     def __init__(self, config: Dict[str, Any], reader: frames.FrameReader, tell: Tell) -> None:
         """Take where to put it, where to read, and whom to tell."""
         self._config = config
         self._reader = reader
-        self._tell = tell
+        self._telling = Telling(tell, pace.Pacer(config.get("bandwidth_mib") or 0))
         self._attributes = attributes.Attributes(config["mode"], config["owner"], config["group"])
-        self._buffer = memoryview(bytearray(frames.BLOCK_BYTES))
-        self._size = 0  # bytes of all files
-        self._before = 0  # bytes of the files that are done
-        self._received = 0  # bytes of data
-        self._told = time.monotonic()
 
     def run(self) -> Dict[str, Any]:
         """Take the offer, answer it, and receive what was asked for.
 
         Returns:
-            what the action's result says.
+            what the action's result says; ``same_host`` alone if that was asked for and is so.
 
         Raises:
             TmError: nothing was made; ``SourceError`` if the sender said why.
             OSError: nothing was made.
         """
         offer = self._offer()
+        if self._config.get("local") and identity.is_here(offer.host):
+            return {"same_host": True}
         place = placing.find_place(self._config, offer)
         if offer.found is None:
             return self._gone(offer, place)
@@ -73,38 +62,54 @@ class Receiver:
         if place.there and not self._config["move"] and offer.found.is_complete_copy(place.there):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
         placing.check_fits(place, offer.found)
-        room.need_room(os.path.dirname(place.final), offer.found.data)
+        formats.check_here(offer.path, offer.backing, formats.rules_of(self._config))
+        self._need_room(place.final, offer.found.data)
         if not self._config["check"]:
-            same = not self._receive(offer.found, place.final, offer.digest)
-            result.update(same=same)
-        return dict(result, changed=not result["same"], bytes=self._received)
+            result.update(self._receive(offer, offer.found, place.final))
+        return dict(result, changed=not result["same"], bytes=self._telling.received)
 
     def _offer(self) -> placing.Offer:
         self._reader.skip_noise()
-        header = self._json_of(frames.HEADER)
+        header = self._reader.json(self._reader.expect(frames.HEADER))
         rows = header["entries"]
         found = entries.Tree.from_json(rows) if rows else None
-        return placing.Offer(header["name"], header["path"], found, header["digest"])
+        more = header.get("backing", ()), header.get("settled", False)
+        return placing.Offer(header["name"], header["path"], found, header["host"], *more)
 
-    def _json_of(self, type_: bytes) -> Dict[str, Any]:
-        return self._reader.json(self._next(type_).length)
+    def _need_room(self, final: str, needed: int) -> None:
+        """Refuse to begin what cannot fit; what an earlier run left of it counts as free."""
+        room.need_room(os.path.dirname(final), needed - partial.left_bytes(final))
 
-    def _next(self, *types: bytes) -> frames.Frame:
-        """Read the head of the next frame, which has one of these types."""
-        frame = self._reader.frame()
-        if frame.type == frames.ERROR:
-            error = self._reader.json(frame.length)
-            raise SourceError(error["message"], error["detail"])
-        if frame.type not in types:
-            raise TmError("the stream is damaged: an unexpected frame %r" % frame.type)
-        return frame
+    def _receive(self, offer: placing.Offer, found: entries.Tree, final: str) -> Dict[str, Any]:
+        kept = caching.Caching(self._config.get("cache"), offer.name, self._telling)
+        with kept.held(self._key(offer, found), found.data):
+            pace = self._config.get("bandwidth_mib") or 0
+            cached = kept.copy_to(final, self._attributes_of(found.root), pace)
+            if cached:
+                return {"cached": cached}
+            is_file = found.root.type == entries.FILE
+            source = partial.source_of(offer.host, offer.path, found.root) if is_file else ""
+            arriving = arrival.Arrival(self._reader, self._telling, self._attributes, kept.keep)
+            same = not arriving.receive(found, final, source)
+            return {"same": same, "resumed": arriving.resumed}
+
+    def _key(self, offer: placing.Offer, found: entries.Tree) -> str:
+        """Return the name that the source has in the cache; nothing if it has none."""
+        if self._config["move"] or not offer.is_settled:
+            return ""
+        return cache.key_of(offer.host, offer.path, found.root)
+
+    def _attributes_of(self, entry: entries.Entry) -> attributes.Attributes:
+        """Return mode and owner of an image; where no mode is asked for, its source's."""
+        mode = self._attributes.mode
+        return self._attributes._replace(mode=mode or entry.mode & 0o777)
 
     def _gone(self, offer: placing.Offer, place: placing.Place) -> Dict[str, Any]:
         """Succeed if the source was moved here earlier, as a repeated script finds it."""
         if self._config["move"] and place.there is not None:
             result = self._result(place.there, place)
             return dict(result, changed=False, gone=True, state=entries.Tree([]).state())
-        raise SourceError("no such file: %s" % offer.path)
+        raise frames.SourceError("no such file: %s" % offer.path)
 
     def _result(self, found: entries.Tree, place: placing.Place) -> Dict[str, Any]:
         count = sum(entry.type == entries.FILE for entry in found.entries)
@@ -117,6 +122,8 @@ class Receiver:
             "complete": False,
             "same": False,
             "gone": False,
+            "cached": "",
+            "resumed": 0,
             "state": found.state(),
         }
 
@@ -136,160 +143,15 @@ class Receiver:
             after.st_gid,
         )
 
-    def _receive(self, found: entries.Tree, final: str, digest: str) -> bool:
-        """Ask for the data and make the image; return False if the source is the destination."""
-        self._size = found.size
-        directory = os.path.dirname(final)
-        files.make_directory(directory, self._attributes)
-        try:
-            if found.root.type == entries.DIRECTORY:
-                return self._receive_directory(found, final, digest)
-            return self._receive_single(found, final, digest)
-        except OSError as error:
-            if error.errno in FULL:
-                raise TmError(self._full(directory, found.data), [sentence(error)]) from error
-            raise
-
-    def _full(self, directory: str, needed: int) -> str:
-        return "no space left in %s after %s of %s" % (
-            directory,
-            human(self._received),
-            human(needed),
-        )
-
-    def _begins(self, final: str) -> bool:
-        """Ask for the data, and return whether they come from another place than ours."""
-        with marker.placed(final) as name:
-            answer = {"send": True, "marker": name, "name": os.path.basename(final)}
-            self._tell({"answer": answer})
-            return not self._next(frames.SAME).offset
-
-    def _receive_single(self, found: entries.Tree, final: str, digest: str) -> bool:
-        with files.new_file(final) as descriptor:
-            if not self._begins(final):
-                return False
-            self._receive_file(descriptor, found.root, 0, frames.FileDigest(digest), final)
-            self._next(frames.END)
-            files.publish(files.temporary_name(final), final, self._attributes)
-        return True
-
-    def _receive_directory(self, found: entries.Tree, final: str, digest: str) -> bool:
-        with files.new_directory(final) as temporary:
-            if not self._begins(final):
-                return False
-            for index, entry in enumerate(found.entries):
-                path = os.path.join(temporary, entry.path)
-                self._make_entry(path, entry, index, digest)
-            self._next(frames.END)
-            for entry in reversed(found.entries):
-                if entry.type == entries.DIRECTORY:
-                    self._finish_directory(os.path.join(temporary, entry.path), entry)
-            files.publish(temporary, final, self._attributes)
-        # An attempt that was cut off between its two renames left this.
-        lifeline.discard(files.replaced_name(final))
-        return True
-
-    def _make_entry(self, path: str, entry: entries.Entry, index: int, digest: str) -> None:
-        if entry.type == entries.LINK:
-            os.symlink(entry.target, path)
-            user, group = attributes.owner_ids(self._attributes)
-            os.lchown(path, user, group)
-        elif entry.type == entries.FILE:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                file_digest = frames.FileDigest(digest)
-                self._receive_file(descriptor, entry, index, file_digest, path)
-                self._own(descriptor)
-            finally:
-                os.close(descriptor)
-        elif entry.path:
-            os.mkdir(path, 0o700)
-
-    def _own(self, descriptor: int) -> None:
-        attributes.set_attributes(descriptor, self._attributes._replace(mode=None))
-
-    def _finish_directory(self, path: str, entry: entries.Entry) -> None:
-        descriptor = os.open(path.rstrip("/"), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            self._own(descriptor)
-            os.fchmod(descriptor, entry.mode)
-            os.utime(descriptor, ns=(entry.mtime_ns or 0, entry.mtime_ns or 0))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _receive_file(
-        self,
-        descriptor: int,
-        entry: entries.Entry,
-        index: int,
-        digest: frames.FileDigest,
-        final: str,
-    ) -> None:
-        """Fill an empty file, check it, flush it, and give it the source's mode and time."""
-        if self._next(frames.FILE).offset != index:
-            raise TmError("the stream is damaged: the files come in another order")
-        with about(final):
-            end = self._receive_data(descriptor, entry.size, digest)
-            if end.offset != entry.size:
-                raise TmError("%s was cut off" % final)
-            if self._reader.payload(end.length) != digest.finish(entry.size):
-                raise TmError("%s was damaged on its way; try again" % final)
-            os.ftruncate(descriptor, entry.size)
-            os.fchmod(descriptor, entry.mode & 0o777)
-            if entry.mtime_ns is not None:
-                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-            with self._heard(entry.size):
-                os.fsync(descriptor)
-        self._before += entry.size
-
-    def _receive_data(self, descriptor: int, size: int, digest: frames.FileDigest) -> frames.Frame:
-        """Write data where they belong until the file ends; what is left out is a hole."""
-        while True:
-            frame = self._next(frames.DATA, frames.POSITION, frames.END_OF_FILE)
-            if frame.type == frames.END_OF_FILE:
-                return frame
-            if frame.offset + frame.length > size:
-                raise TmError("the stream is damaged: data behind the end of a file")
-            if frame.length:
-                data = self._buffer[: frame.length]
-                self._reader.payload_into(data)
-                digest.add(frame.offset, data)
-                sparse.write_all(descriptor, data, frame.offset)
-                self._received += frame.length
-            self._progress(frame.offset + frame.length)
-
-    def _progress(self, position: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_SECONDS:
-            self._told = now
-            self._tell_progress(position)
-
-    def _tell_progress(self, position: int) -> None:
-        done = self._before + position
-        self._tell({"progress": {"done": done, "size": self._size, "bytes": self._received}})
-
-    @contextlib.contextmanager
-    def _heard(self, position: int) -> Iterator[None]:
-        """Tell progress meanwhile: a flush to a slow disk may outlast the longest silence."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(BEAT_SECONDS):
-                self._tell_progress(position)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    @property
+    def destination(self) -> str:
+        """Return the path that was asked for, for messages."""
+        return str(self._config["destination"])
 
     @property
     def received(self) -> int:
         """Return how many bytes of data have come."""
-        return self._received
+        return self._telling.received
 
 
 def run(config: Dict[str, Any], file: BinaryIO, tell: Tell) -> None:
@@ -298,22 +160,33 @@ def run(config: Dict[str, Any], file: BinaryIO, tell: Tell) -> None:
     Args:
         config: where to put it, see ``Receiver``.
         file: the stream.
-        tell: passes messages on: ``answer``, ``progress``, then ``result`` or ``error``.
+        tell: passes messages on: ``answer``, ``progress``, ``log``, then ``result`` or ``error``.
     """
-    receiver = Receiver(config, frames.FrameReader(file), tell)
+    reader = frames.FrameReader(file, config.get("token") or "")
+    receiver = Receiver(config, reader, tell)
     try:
-        tell({"result": receiver.run()})
+        tell({"result": _run(receiver, reader)})
     except TmError as error:
         tell({"error": _error(receiver, error, error.message, error.detail)})
     except OSError as error:
         tell({"error": _error(receiver, None, sentence(error), [])})
 
 
+def _run(receiver: Receiver, reader: frames.FrameReader) -> Dict[str, Any]:
+    try:
+        return receiver.run()
+    except frames.DamageError as error:
+        with contextlib.suppress(frames.StreamEndError, frames.DamageError):
+            reader.raise_reason()
+        destination = receiver.destination
+        raise TmError("%s: %s; try again" % (destination, error.message)) from error
+
+
 def _error(
     receiver: Receiver, error: Optional[TmError], message: str, detail: Any
 ) -> Dict[str, Any]:
     lost = isinstance(error, frames.StreamEndError)
-    side = "source" if lost or isinstance(error, SourceError) else "destination"
+    side = "source" if lost or isinstance(error, frames.SourceError) else "destination"
     return {
         "side": side,
         "lost": lost,

@@ -9,8 +9,8 @@ import os
 import stat
 from typing import Iterator, NamedTuple
 
+from ansible_collections.one.tm.plugins.module_utils import temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
-from ansible_collections.one.tm.plugins.module_utils.files import temporary_name
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -22,10 +22,12 @@ class Tally(NamedTuple):
     Attributes:
         files: number of entries that are no directories.
         size: their disk usage in bytes.
+        length: bytes of the regular files, holes included.
     """
 
     files: int
     size: int
+    length: int
 
 
 def survey(real: str) -> Tally:
@@ -62,21 +64,33 @@ def remove(real: str) -> None:
         device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
         _remove_if_there(parent, doomed, device)
         os.rename(name, doomed, src_dir_fd=parent, dst_dir_fd=parent)
-        _remove(parent, doomed, device)
+        _remove_if_there(parent, doomed, device)
         os.fsync(parent)
 
 
 def remove_doomed(real: str) -> None:
     """Remove what an interrupted removal of the same path left under its name of ours."""
-    doomed = doomed_name(real)
-    with open_parent(real) as parent, about(real):
-        device = os.stat(doomed, follow_symlinks=False).st_dev
-        _remove_if_there(parent, os.path.basename(doomed), device)
+    remove_left(doomed_name(real))
+
+
+def remove_left(path: str) -> None:
+    """Remove a file or tree of a name of ours, if it is there.
+
+    Args:
+        path: its path, without links but perhaps the last part.
+
+    Raises:
+        TmError: another file system is mounted in it.
+        OSError: it could not be removed.
+    """
+    with open_parent(path) as parent, about(path), contextlib.suppress(FileNotFoundError):
+        device = os.stat(path, follow_symlinks=False).st_dev
+        _remove(parent, os.path.basename(path), device)
 
 
 def doomed_name(real: str) -> str:
     """Return the name under which a path is removed."""
-    return temporary_name(real, "gone")
+    return temporary.temporary_name(real, temporary.GONE)
 
 
 @contextlib.contextmanager
@@ -106,13 +120,12 @@ def _opened(parent: int, name: str) -> Iterator[int]:
 def _count(parent: int, name: str, device: int) -> Tally:
     state = _state(parent, name, device)
     if not stat.S_ISDIR(state.st_mode):
-        return Tally(1, state.st_blocks * 512)
-    files = size = 0
+        length = state.st_size if stat.S_ISREG(state.st_mode) else 0
+        return Tally(1, state.st_blocks * 512, length)
     with _opened(parent, name) as directory:
-        for entry in os.listdir(directory):
-            part = _count(directory, entry, device)
-            files, size = files + part.files, size + part.size
-    return Tally(files, size)
+        parts = [_count(directory, entry, device) for entry in os.listdir(directory)]
+    files, size, length = (sum(numbers) for numbers in zip(Tally(0, 0, 0), *parts))
+    return Tally(files, size, length)
 
 
 def _remove_if_there(parent: int, name: str, device: int) -> None:
@@ -126,7 +139,8 @@ def _remove(parent: int, name: str, device: int) -> None:
         return
     with _opened(parent, name) as directory:
         for entry in os.listdir(directory):
-            _remove(directory, entry, device)
+            # A sweep may be at the same.
+            _remove_if_there(directory, entry, device)
     os.rmdir(name, dir_fd=parent)
 
 

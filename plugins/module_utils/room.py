@@ -1,8 +1,11 @@
 """Whether there is room for what is to be written."""
 
+import contextlib
+import errno
 import os
+from typing import Iterator
 
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 
 
@@ -16,12 +19,34 @@ def need_room(directory: str, needed: int) -> None:
     Raises:
         TmError: there is less room; the message has both numbers.
     """
+    if needed > room(directory):
+        raise TmError(_no_room("no space in", directory, needed))
+
+
+@contextlib.contextmanager
+def filling(directory: str, needed: int) -> Iterator[None]:
+    """Tell in the same words of room that ends while something is written.
+
+    Args:
+        directory: where it goes.
+        needed: bytes of it in all.
+
+    Raises:
+        TmError: the file system, or a quota, is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        text = _no_room("no space left in", directory, needed)
+        raise TmError(text, [sentence(error)]) from error
+
+
+def _no_room(what: str, directory: str, needed: int) -> str:
     free = room(directory)
-    if needed > free:
-        raise TmError(
-            "no space in %s: %s (%d bytes) needed, %s (%d bytes) free"
-            % (directory, human(needed), needed, human(free), free)
-        )
+    numbers = (human(needed), needed, human(free), free)
+    return "%s %s: %s (%d bytes) needed, %s (%d bytes) free" % (what, directory, *numbers)
 
 
 def room(directory: str) -> int:

@@ -2,29 +2,36 @@
 
 import errno
 import os
-import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Sequence
 
-from ansible_collections.one.tm.plugins.module_utils import entries, frames, marker, paths, sparse
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about, sentence
+from ansible_collections.one.tm.plugins.module_utils import (
+    entries,
+    formats,
+    frames,
+    identity,
+    marker,
+    outgoing,
+    pace,
+    packing,
+    paths,
+)
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 
 __metaclass__ = type
-
-POSITION_SECONDS = 0.5
 
 
 class Sender:
     """Sends what is at one path.
 
     Attributes of ``config``: ``source``, ``source_dirs``, ``allowed_dirs``, ``move``,
-    ``directories``.
+    ``directories``, ``compression`` (one of ``packing.MODES``), ``bandwidth_mib`` of this host,
+    ``format``, of ``formats.rules_of``.
     """
 
     def __init__(self, config: Dict[str, Any], writer: frames.FrameWriter) -> None:
         """Take what to send and where to write it."""
         self._config = config
         self._writer = writer
-        self._digest = frames.fast_digest()
         self._path = os.path.normpath(config["source"])
         self._real = self._path
 
@@ -43,11 +50,22 @@ class Sender:
                 raise
             found = entries.Tree([])
         self._check_kind(found)
-        header = {"name": os.path.basename(self._path), "path": self._path}
-        self._writer.write_json(
-            frames.HEADER, dict(header, entries=found.to_json(), digest=self._digest)
-        )
+        header = {
+            "name": os.path.basename(self._path),
+            "path": self._path,
+            "entries": found.to_json(),
+            "host": identity.host(),
+            "backing": self._check_format(found),
+            "settled": bool(found.entries) and entries.is_settled(found.root),
+        }
+        self._writer.write_json(frames.HEADER, header)
         return found
+
+    def _check_format(self, found: entries.Tree) -> Sequence[Sequence[Any]]:
+        """Return what an image builds on; a directory's images are not looked into."""
+        if not found.entries or found.root.type != entries.FILE:
+            return ()
+        return formats.check_path(self._path, formats.rules_of(self._config))
 
     def _check_kind(self, found: entries.Tree) -> None:
         is_directory = bool(found.entries) and found.root.type == entries.DIRECTORY
@@ -60,61 +78,30 @@ class Sender:
         else:
             paths.check_source(self._path, self._config["source_dirs"])
 
-    def send(self, found: entries.Tree, beside: str, name: str) -> None:
+    def send(self, found: entries.Tree, answer: Dict[str, Any]) -> None:
         """Write whether the source is the destination; if not, the data of every file.
 
         Args:
             found: what was offered.
-            beside: name of the marker beside the destination.
-            name: the destination's.
+            answer: the receiver's: ``marker``, the name of the file beside the destination;
+                ``name``, the destination's; ``offset``, up to which a single file is there.
 
         Raises:
             TmError: a file is not what was offered, or changed while it was read.
         """
-        is_same = marker.is_destination(self._path, beside, name)
+        is_same = marker.is_destination(self._path, answer["marker"], answer["name"])
         self._writer.write(frames.SAME, int(is_same))
         if is_same:
             return
+        packer = packing.Packer(self._config.get("compression", "auto"))
+        pacer = pace.Pacer(self._config.get("bandwidth_mib") or 0)
+        files = outgoing.Outgoing(self._writer, packer, pacer)
         for index, entry in enumerate(found.entries):
             if entry.type == entries.FILE:
                 self._writer.write(frames.FILE, index)
-                self._send_file(os.path.join(self._real, entry.path), entry)
+                path = os.path.join(self._real, entry.path)
+                files.send(path, entry, answer.get("offset", 0))
         self._writer.write(frames.END)
-
-    def _send_file(self, path: str, entry: entries.Entry) -> None:
-        # The root's path is real already; an entry that became a link is not to be followed.
-        path = path.rstrip("/")
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            self._check_unchanged(path, entry, descriptor)
-            with about(path):
-                digest = self._send_data(path, descriptor, entry.size)
-            self._check_unchanged(path, entry, descriptor)
-        finally:
-            os.close(descriptor)
-        self._writer.write(frames.END_OF_FILE, entry.size, digest)
-
-    def _check_unchanged(self, path: str, entry: entries.Entry, descriptor: int) -> None:
-        status = os.fstat(descriptor)
-        if entries.changed(entry, status) or os.lstat(path).st_ino != status.st_ino:
-            raise TmError("%s changed while it was copied; stop what writes to it" % path)
-
-    def _send_data(self, path: str, descriptor: int, size: int) -> bytes:
-        digest = frames.FileDigest(self._digest)
-        told = time.monotonic()
-        for begin, end in sparse.extents(descriptor, size):
-            for offset, block in sparse.read_blocks(path, descriptor, begin, end):
-                self._send_block(offset, block, digest)
-                if time.monotonic() - told > POSITION_SECONDS:
-                    self._writer.write(frames.POSITION, offset + len(block))
-                    told = time.monotonic()
-        return digest.finish(size)
-
-    def _send_block(self, offset: int, block: bytes, digest: frames.FileDigest) -> None:
-        view = memoryview(block)
-        for start, end in sparse.nonzero_runs(block):
-            digest.add(offset + start, view[start:end])
-            self._writer.write(frames.DATA, offset + start, view[start:end])
 
 
 def run(config: Dict[str, Any], answer: Callable[[], Dict[str, Any]], output: int) -> None:
@@ -131,7 +118,7 @@ def run(config: Dict[str, Any], answer: Callable[[], Dict[str, Any]], output: in
         found = sender.offer()
         reply = answer()
         if reply.get("send"):
-            sender.send(found, reply["marker"], reply["name"])
+            sender.send(found, reply)
     except TmError as error:
         writer.write_json(frames.ERROR, {"message": error.message, "detail": list(error.detail)})
     except BrokenPipeError:

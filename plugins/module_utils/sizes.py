@@ -15,6 +15,19 @@ def human(size: int) -> str:
     return "%.1f %s" % (value, unit)
 
 
+def rate(size: int, seconds: float) -> str:
+    """Return what was moved as a person says it: ``1.0 GiB moved in 2.1 s, 488.0 MiB/s``."""
+    speed = human(int(size / max(seconds, 0.001)))
+    return "%s moved in %s, %s/s" % (human(size), duration(seconds), speed)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: ``0.02 s``, ``2.1 s``, ``3 min 20 s``."""
+    if seconds < 59.95:
+        return "%.*f s" % (2 if seconds < 0.095 else 1, seconds)
+    return "%d min %d s" % divmod(round(seconds), 60)
+
+
 def count(number: int, thing: str) -> str:
     """Return ``1 file`` or ``4 files``."""
     return "%d %s%s" % (number, thing, "" if number == 1 else "s")

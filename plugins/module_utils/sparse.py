@@ -1,24 +1,27 @@
 """Read and write the data of an image, and leave out its holes and zeros."""
 
+import contextlib
 import errno
 import os
-from typing import Iterator, Tuple
+from typing import Iterator, Tuple, Union
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 BLOCK = 1 << 20
-PIECE = 1 << 16
+BEHIND_BYTES = 4 << 20
+PIECE = 1 << 12
 ZEROS = bytes(PIECE)
 
 
-def extents(descriptor: int, size: int) -> Iterator[Tuple[int, int]]:
+def extents(descriptor: int, size: int, start: int = 0) -> Iterator[Tuple[int, int]]:
     """Yield begin and end of each piece of data in a file, by ``lseek(2)`` SEEK_DATA.
 
     Args:
         descriptor: of a file or block device.
         size: its length in bytes.
+        start: where to begin, in bytes.
     """
-    offset = 0
+    offset = start
     while offset < size:
         try:
             begin = os.lseek(descriptor, offset, os.SEEK_DATA)
@@ -51,19 +54,56 @@ def read_blocks(path: str, descriptor: int, begin: int, end: int) -> Iterator[Tu
         begin += len(block)
 
 
-def nonzero_runs(block: bytes) -> Iterator[Tuple[int, int]]:
-    """Yield start and end of the runs of 64 KiB pieces that are not all zero."""
-    start = None
-    for offset in range(0, len(block), PIECE):
-        # The last piece may be short; ``startswith`` compares in place, without a copy.
-        if block.startswith(ZEROS[: len(block) - offset], offset):
-            if start is not None:
-                yield start, offset
-            start = None
-        elif start is None:
-            start = offset
-    if start is not None:
-        yield start, len(block)
+def read_into(
+    path: str, descriptor: int, begin: int, end: int, buffer: bytearray
+) -> Iterator[Tuple[int, int]]:
+    """Read a part of a file into one buffer again and again; yield offset and length each time.
+
+    Args:
+        path: its name in messages.
+        descriptor: open for reading; between two steps nobody else may move its position.
+        begin: offset in bytes.
+        end: offset in bytes.
+        buffer: what is read begins at its begin.
+
+    Raises:
+        TmError: the file ends before.
+    """
+    view = memoryview(buffer)
+    # os.preadv came with Python 3.7.
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    while begin < end:
+        count = os.readv(descriptor, [view[: end - begin]])
+        if not count:
+            raise TmError("%s became shorter while it was copied; stop its writer" % path)
+        yield begin, count
+        begin += count
+
+
+def nonzero_runs(block: Union[bytes, bytearray], length: int = -1) -> Iterator[Tuple[int, int]]:
+    """Yield start and end of the runs of 4 KiB pieces that are not all zero.
+
+    Args:
+        block: what to look at.
+        length: how many bytes of it; all if negative.
+    """
+    length = len(block) if length < 0 else length
+    # ``startswith`` compares in place, without a copy.
+    zero = [block.startswith(ZEROS, offset) for offset in range(0, length - PIECE + 1, PIECE)]
+    if length % PIECE:
+        last = len(zero) * PIECE
+        zero.append(block.startswith(ZEROS[: length - last], last))
+    first = 0
+    while first < len(zero):
+        if zero[first]:
+            first += 1
+            continue
+        try:
+            after = zero.index(True, first)
+        except ValueError:
+            after = len(zero)
+        yield first * PIECE, min(after * PIECE, length)
+        first = after
 
 
 def write_sparse(descriptor: int, block: bytes, offset: int) -> None:
@@ -77,6 +117,37 @@ def write_sparse(descriptor: int, block: bytes, offset: int) -> None:
     view = memoryview(block)
     for start, end in nonzero_runs(block):
         write_all(descriptor, view[start:end], offset + start)
+
+
+class WriteBehind:
+    """Writes to a file and has the kernel begin with the disk at once.
+
+    Otherwise it would begin when seconds have passed or a tenth of the memory is full, and a flush
+    at the end would take the rest. posix_fadvise(2) with DONTNEED begins writing without waiting,
+    and gives back the pages that are on the disk: an image larger than the memory pushes out
+    nothing that others read.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Begin.
+
+        Args:
+            descriptor: open for writing.
+        """
+        self._descriptor = descriptor
+        self._begin = self._end = 0
+        self._pending = 0
+
+    def write(self, data: Union[bytes, memoryview], offset: int) -> None:
+        """Write at an offset in bytes, which is never before an earlier one."""
+        write_all(self._descriptor, memoryview(data), offset)
+        self._pending += len(data)
+        self._end = offset + len(data)
+        if self._pending >= BEHIND_BYTES:
+            with contextlib.suppress(OSError):
+                length = self._end - self._begin
+                os.posix_fadvise(self._descriptor, self._begin, length, os.POSIX_FADV_DONTNEED)
+            self._begin, self._pending = self._end, 0
 
 
 def write_all(descriptor: int, data: memoryview, offset: int) -> None:

@@ -1,11 +1,12 @@
 """One step of an action on this host: its result, or the reason why not, as a task's result."""
 
+import contextlib
 import importlib
 import json
 import os
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import frames, lifeline
+from ansible_collections.one.tm.plugins.module_utils import frames, lifeline, meter
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 
 __metaclass__ = type
@@ -20,19 +21,26 @@ def load(name: str) -> Logic:
     return importlib.import_module(PACKAGE + "." + name).run  # type: ignore[no-any-return]
 
 
-def perform(logic: Logic, params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def perform(
+    logic: Logic,
+    params: Dict[str, Any],
+    check_mode: bool,
+    tell: Optional[meter.Tell] = None,
+) -> Dict[str, Any]:
     """Take a step.
 
     Args:
         logic: takes the parameters and whether nothing may be changed; returns the result.
         params: what it takes.
         check_mode: only tell what would be done.
+        tell: gets messages of progress.
 
     Returns:
         The task's result; a failed one for what is known to go wrong.
     """
     try:
-        result = logic(params, check_mode)
+        with meter.heard_by(tell or _nobody):
+            result = logic(params, check_mode)
     except TmError as error:
         return {"failed": True, "msg": error.message, "tm_detail": list(error.detail)}
     except OSError as error:
@@ -40,16 +48,29 @@ def perform(logic: Logic, params: Dict[str, Any], check_mode: bool) -> Dict[str,
     return dict(result)
 
 
-def main(logic: str, params: Dict[str, Any], check_mode: bool) -> None:
-    """Perform a step as a program of its own, and write its result to standard output.
+def _nobody(_message: Dict[str, Any]) -> None:
+    """Tell nobody."""
+
+
+def main(logic: str, params: Dict[str, Any], check_mode: bool, is_held: bool = False) -> None:
+    """Perform a step as a program of its own; write progress and its result to standard output.
 
     Args:
         logic: module of this package.
         params: see ``perform``.
         check_mode: see ``perform``.
+        is_held: whether standard input stays open as long as the result is wanted.
     """
     lifeline.start()
-    result = perform(load(logic), params, check_mode)
-    frames.write_all(1, b"\n" + frames.MAGIC + json.dumps(result).encode("ascii") + b"\n")
+    if is_held:
+        lifeline.end_with_stdin()
+    frames.write_all(1, b"\n" + frames.MAGIC)
+    _tell({"result": perform(load(logic), params, check_mode, _tell)})
     # The lifeline's thread must not keep the interpreter from its end.
     os._exit(0)
+
+
+def _tell(message: Dict[str, Any]) -> None:
+    """Write a message as a line; a reader that is gone is the lifeline's business."""
+    with contextlib.suppress(BrokenPipeError):
+        frames.write_all(1, json.dumps(message).encode("ascii") + b"\n")

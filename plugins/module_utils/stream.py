@@ -6,7 +6,13 @@ import sys
 import threading
 from typing import Any, Dict
 
-from ansible_collections.one.tm.plugins.module_utils import frames, lifeline, receiver, sender
+from ansible_collections.one.tm.plugins.module_utils import (
+    frames,
+    identity,
+    lifeline,
+    receiver,
+    sender,
+)
 
 __metaclass__ = type
 
@@ -21,12 +27,16 @@ def main(role: str, config: Dict[str, Any]) -> None:
 
     Args:
         role: ``send`` or ``receive``.
-        config: see ``sender.Sender`` and ``receiver.Receiver``.
+        config: see ``sender.Sender`` and ``receiver.Receiver``; ``here`` of a receiver: what its
+            host has to say of itself.
     """
     os.umask(0o022)
     lifeline.start()
+    frames.enlarge(1 if role == "send" else 0)
     if role == "send":
         _send(config)
+    elif "here" in config and not identity.is_here(config["here"]):
+        Teller()({"elsewhere": True})
     else:
         receiver.run(config, sys.stdin.buffer, Teller())
     # The thread that waits for the end of stdin must not keep the interpreter from its own.
@@ -35,19 +45,19 @@ def main(role: str, config: Dict[str, Any]) -> None:
 
 def _send(config: Dict[str, Any]) -> None:
     try:
-        sender.run(config, _answer, 1)
+        sender.run(config, answer, 1)
     except BrokenPipeError:
         os._exit(1)
 
 
-def _answer() -> Dict[str, Any]:
+def answer() -> Dict[str, Any]:
     """Read the receiver's answer, then watch for the controller's end."""
     line = sys.stdin.buffer.readline(ANSWER_BYTES)
     if not line:
         os._exit(1)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    answer = json.loads(line.decode("ascii"))
-    return answer if isinstance(answer, dict) else {}
+    reply = json.loads(line.decode("ascii"))
+    return reply if isinstance(reply, dict) else {}
 
 
 def _end_with_stdin() -> None:
@@ -69,5 +79,5 @@ class Teller:
         try:
             frames.write_all(1, json.dumps(message).encode("ascii") + b"\n")
         except BrokenPipeError:
-            lifeline.give_up()
+            lifeline.give_up(is_lost=True)
             os._exit(1)

@@ -24,6 +24,9 @@ options:
 extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.sources
+  - one.tm.image.format
+  - one.tm.image.backing
+  - one.tm.image.bandwidth
   - one.tm.image.common
 """
 
@@ -40,11 +43,15 @@ tm_log:
   returned: success
   type: list
   elements: str
-  sample: ["copied base.img to disk.0, 1.0 GiB"]
+  sample: ["copied base.img to disk.0, 4.0 GiB: 256.0 MiB moved in 0.4 s, 640.0 MiB/s"]
 bytes:
-  description: Size of what was written, in bytes.
+  description: Bytes of data that were moved; none if the file system shares them.
   returned: success
   type: int
+copy_seconds:
+  description: Seconds that the copy took.
+  returned: when something was copied
+  type: float
 tm_detail:
   description: Further lines on a failure.
   returned: failure

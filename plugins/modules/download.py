@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Fetch an image from a server."""
+"""Documentation of the action one.tm.download."""
 
 DOCUMENTATION = r"""
 module: download
@@ -9,6 +9,7 @@ description:
   - A download that is shorter than the server announced is a failure, and leaves nothing behind.
   - A destination with the size and time that the server announces stays as it is; where a
     server announces neither, one with the same contents does.
+  - An image that builds on another file is refused.
   - User, password and query of the URL appear in no message. Proxies are taken from the
     host's environment.
 options:
@@ -26,6 +27,8 @@ options:
     default: 60
 extends_documentation_fragment:
   - one.tm.image
+  - one.tm.image.format
+  - one.tm.image.bandwidth
   - one.tm.image.common
 """
 
@@ -53,24 +56,3 @@ tm_detail:
   type: list
   elements: str
 """
-
-from ansible_collections.one.tm.plugins.module_utils import attributes, download  # noqa: E402
-from ansible_collections.one.tm.plugins.module_utils.module import run_module  # noqa: E402
-
-
-def main() -> None:
-    """Run the module."""
-    spec = {
-        "url": {"type": "str", "required": True},
-        "destination": {"type": "str", "required": True},
-        "timeout": {"type": "int", "default": 60},
-    }
-    run_module(
-        dict(attributes.ARGUMENTS, **spec),
-        download.run,
-        hide=lambda params: download.secrets_of(params["url"]),
-    )
-
-
-if __name__ == "__main__":
-    main()

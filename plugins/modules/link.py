@@ -7,6 +7,7 @@ short_description: Link to an image on one host
 version_added: 0.1.0
 description:
   - Makes a symbolic link to an image that exists. Another link there is replaced, a file is not.
+  - What the image builds on is checked, but a link shows what the image becomes later as well.
   - The directory is made if it is missing.
 options:
   source:
@@ -20,6 +21,8 @@ options:
 extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.sources
+  - one.tm.image.format
+  - one.tm.image.backing
   - one.tm.image.common
 """
 

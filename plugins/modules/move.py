@@ -23,8 +23,18 @@ options:
     description: Whether a directory of another name takes the source into it.
     type: bool
     default: true
+  format:
+    description:
+      - What a single file is; the images of a directory are not looked into. V(raw) is bytes that
+        nobody looks into, V(qcow2) nothing else, V(probe) whatever its signature says. As in
+        one.tm.clone, an image that names files which it must not is refused.
+    type: str
+    choices: [probe, raw, qcow2]
+    default: raw
 extends_documentation_fragment:
   - one.tm.image.allowed
+  - one.tm.image.sources
+  - one.tm.image.bandwidth
   - one.tm.image.common
 """
 
@@ -48,6 +58,14 @@ path:
   description: Where it is now.
   returned: success
   type: str
+bytes:
+  description: Bytes of data that were copied; none if it was a rename.
+  returned: when something was moved
+  type: int
+copy_seconds:
+  description: Seconds that the copy took.
+  returned: when something was copied
+  type: float
 tm_detail:
   description: Further lines on a failure.
   returned: failure

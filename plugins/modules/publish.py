@@ -7,7 +7,8 @@ short_description: Begin and end a download that another task does
 version_added: 0.1.0
 description:
   - V(prepared) makes the destination's directory and returns the temporary path to write to.
-  - V(published) flushes what was written there, gives it mode and owner, and renames it.
+  - V(published) flushes what was written there, gives it mode and owner, and renames it. An image
+    that builds on another file is refused.
   - V(discarded) removes what is left of it.
 options:
   destination:
@@ -21,6 +22,7 @@ options:
     required: true
 extends_documentation_fragment:
   - one.tm.image
+  - one.tm.image.format
   - one.tm.image.common
 """
 

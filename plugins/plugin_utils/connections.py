@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader
-from ansible_collections.one.tm.plugins.module_utils import frames
+from ansible_collections.one.tm.plugins.module_utils import ciphers
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -21,15 +22,8 @@ __metaclass__ = type
 FRONT_END = "localhost"
 SSH = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
 SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
-# OpenSSH's default set (sshd_config(5)), the two that most processors have instructions for first.
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes192-ctr",
-    "aes128-ctr",
-)
+# Addresses and users: nothing that ssh could take for an option, nor split.
+WORD = re.compile(r"[A-Za-z0-9_:\[][A-Za-z0-9_.:%@\\$\[\]-]{0,254}\Z")
 LOCAL = ("local", "ansible.builtin.local", "ansible.legacy.local")
 
 
@@ -40,6 +34,8 @@ class Far:
         name: of the host, for messages.
         argv: starts a shell command there, once the command is appended by ``command``.
         python: its interpreter.
+        is_ssh: whether it is reached by ssh; else it is this machine.
+        environment: variables of programs there, as ``env`` takes them; already quoted.
     """
 
     def __init__(self, name: str, connection: Any, variables: Mapping[str, Any]) -> None:
@@ -55,16 +51,19 @@ class Far:
         """
         self.name = name
         self._connection = connection
-        self._is_ssh = connection._load_name in SSH
-        if not self._is_ssh and connection._load_name not in LOCAL:
+        self.is_ssh = connection._load_name in SSH
+        if not self.is_ssh and connection._load_name not in LOCAL:
             raise TmError(
                 "images cannot be moved over the connection %r of %s; use ssh or local"
                 % (connection._load_name, name)
             )
-        self.python = _python(variables, self._is_ssh)
+        self.python = _python(variables, self.is_ssh)
+        self.environment = ""
         self._refuse_password()
-        if self._is_ssh:
-            _prefer_speed(connection)
+        if self.is_ssh:
+            self._ciphers = _ciphers(name, variables.get("tm_ciphers") or [])
+            self._direct_address = variables.get("tm_direct_address")
+            _prefer_speed(connection, self._ciphers)
 
     def _refuse_password(self) -> None:
         become = self._connection.become
@@ -80,7 +79,7 @@ class Far:
         Raises:
             AnsibleConnectionFailure: with Ansible's own words.
         """
-        if self._is_ssh and not self._is_connected():
+        if self.is_ssh and not self._is_connected():
             self._connection._connect()
             self._connection.exec_command("true", sudoable=False)
 
@@ -96,20 +95,46 @@ class Far:
         Args:
             command: for a POSIX shell.
         """
-        become = self._connection.become
-        if become is not None:
-            command = become.build_become_command(command, self._connection._shell)
-        else:
-            command = "exec " + command
-        if not self._is_ssh:
+        command = self._as_its_user(command)
+        if not self.is_ssh:
             return [b"/bin/sh", b"-c", os.fsencode(command)]
-        # Through a shell of our choice, since the login shell may be any.
-        return [
-            *self._ssh(),
-            b"--",
-            self._address(),
-            os.fsencode("/bin/sh -c " + shlex.quote(command)),
-        ]
+        return [*self._ssh(), b"--", self._address(), os.fsencode(_in_a_shell(command))]
+
+    def way(self, command: str) -> Dict[str, Any]:
+        """Return how another host runs a command here by ssh, for ``direct.ssh_words``.
+
+        Args:
+            command: for a POSIX shell.
+
+        Raises:
+            TmError: address or user could be taken for something else.
+        """
+        option = self._connection.get_option
+        address = str(self._direct_address or os.fsdecode(self._address()))
+        user = option("remote_user")
+        for word in (address, user or "x"):
+            if not WORD.match(word):
+                raise TmError(
+                    "%r is no address or user that ssh takes; mend the variables of %s"
+                    % (word, self.name)
+                )
+        return {
+            "address": address,
+            "user": user,
+            "port": option("port"),
+            "seconds": int(option("timeout")),
+            "check_key": bool(option("host_key_checking")),
+            "ciphers": self._ciphers,
+            "command": _in_a_shell(self._as_its_user(command)),
+        }
+
+    def _as_its_user(self, command: str) -> str:
+        become = self._connection.become
+        if self.environment:
+            command = "env %s %s" % (self.environment, command)
+        if become is not None:
+            return str(become.build_become_command(command, self._connection._shell))
+        return "exec " + command
 
     def _address(self) -> bytes:
         connection = self._connection
@@ -128,6 +153,11 @@ class Far:
         ssh = os.fsencode(connection.get_option("ssh_executable"))
         words = built[built.index(ssh) :]
         return [words[0], b"-o", b"BatchMode=yes", b"-o", b"ControlMaster=no", *words[1:]]
+
+
+def _in_a_shell(command: str) -> str:
+    """Return a command for any login shell, which runs it in a shell of our choice."""
+    return "/bin/sh -c " + shlex.quote(command)
 
 
 def _close_pipe(connection: Any) -> None:
@@ -152,27 +182,48 @@ def _python(variables: Mapping[str, Any], is_remote: bool) -> str:
     return python
 
 
-def _prefer_speed(connection: Any) -> None:
+def _ciphers(host: str, wanted: Any) -> List[str]:
+    """Return the ciphers that a host's variable ``tm_ciphers`` names.
+
+    Raises:
+        TmError: it is no list of names.
+    """
+    names = wanted if isinstance(wanted, list) else [wanted]
+    for name in names:
+        if not ciphers.NAME.match(str(name)):
+            raise TmError(
+                "tm_ciphers of %s: %r is no cipher; 'ssh -Q cipher' tells their names"
+                % (host, name)
+            )
+    return [str(name) for name in names]
+
+
+def _prefer_speed(connection: Any, wanted: List[str]) -> None:
     """Have a connection that suits images: without ``-C``, with a cipher the processor knows.
 
-    ``-C``, in Ansible's default, is slower than most networks; OpenSSH's first cipher takes twice
-    the time of AES-GCM where there are instructions for AES. A connection that others made has
-    what they asked for, so this one gets a socket of its own.
+    ``-C``, in Ansible's default, is slower than most networks. If the plugin's own connection
+    suits, it is used; else this one gets a socket of its own, which all that want the same share.
+    Of an option that is given twice ssh takes the first.
+
+    Args:
+        connection: Ansible's connection plugin.
+        wanted: ciphers; none for the quickest, unless the site's options name some.
     """
     options = " ".join(connection.get_option(name) or "" for name in SSH_OPTIONS)
     if "controlpath" in options.lower() or connection.get_option("control_path"):
         return
     before = shlex.split(connection.get_option("ssh_args") or "")
     words = [word for word in before if word != "-C"]
-    if (
-        "ciphers" not in options.lower()
-        and "-c" not in options.split()
-        and b"aes" in frames.processor_flags()
-    ):
-        words += ["-o", "Ciphers=" + ",".join(CIPHERS)]
+    has_ciphers = "ciphers" in options.lower() or "-c" in options.split()
+    names = ciphers.order(wanted) if wanted or not has_ciphers else []
+    if names:
+        words = ["-o", "Ciphers=" + ",".join(names), *words]
     if words == before:
         return
     parts = [connection.get_option(name) for name in ("host", "port", "remote_user")]
+    parts += [*words, options, connection.get_option("private_key_file")]
+    # What is forwarded is the agent that the connection was made with.
+    parts.append(os.environ.get("SSH_AUTH_SOCK") or "")
     digest = hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:10]
     connection.set_option("ssh_args", " ".join(shlex.quote(word) for word in words))
     connection.set_option("control_path", "%(directory)s/tm" + digest)
@@ -185,13 +236,32 @@ def is_here(action: Any) -> bool:
     return is_local and not any(action._task.environment or ())
 
 
+def can_stream(action: Any) -> bool:
+    """Tell whether a program of the task can have open pipes: by ssh or here, without a password.
+
+    Args:
+        action: the action plugin.
+    """
+    connection = action._connection
+    if connection.become is not None and _option(connection.become, "become_pass"):
+        return False
+    if connection._load_name in SSH:
+        return not _option(connection, "password")
+    return connection._load_name in LOCAL
+
+
 def python_of(action: Any, task_vars: Mapping[str, Any]) -> str:
     """Return the interpreter of the host where a task runs, the one it is delegated to included."""
-    delegated = action._task.delegate_to
-    variables = task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
+    variables = _variables(action, task_vars)
     python = action._templar.template(variables.get("ansible_python_interpreter"))
     is_remote = action._connection._load_name not in LOCAL
     return _python({"ansible_python_interpreter": python}, is_remote)
+
+
+def _variables(action: Any, task_vars: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the variables of the host where a task runs, not templated."""
+    delegated = action._task.delegate_to
+    return task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
 
 
 def of_play(action: Any, task_vars: Mapping[str, Any], name: str) -> Far:
@@ -202,8 +272,13 @@ def of_play(action: Any, task_vars: Mapping[str, Any], name: str) -> Far:
         task_vars: as it got them.
         name: of the host, for messages.
     """
-    python = python_of(action, task_vars)
-    return Far(name, action._connection, {"ansible_python_interpreter": python})
+    given = _variables(action, task_vars)
+    names = ("tm_ciphers", "tm_direct_address")
+    variables = {key: action._templar.template(given.get(key)) for key in names}
+    variables["ansible_python_interpreter"] = python_of(action, task_vars)
+    far = Far(name, action._connection, variables)
+    far.environment = action._compute_environment_string()
+    return far
 
 
 def of_inventory(action: Any, task_vars: Mapping[str, Any], host: str, name: str) -> Far:

@@ -3,16 +3,18 @@
 import functools
 import json
 import os
+import re
 import shlex
 import zlib
-from typing import Any, Dict
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 
 __metaclass__ = type
 
 PACKAGE = "ansible_collections.one.tm.plugins.module_utils"
 PLUGINS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Between Ansible and the logic; a host has no Ansible.
-ANSIBLE_ONLY = ("download.py", "module.py")
+IMPORT = re.compile(
+    r"^\s*from %s(?:\.(\w+))? import (\([^)]*\)|.*)$" % re.escape(PACKAGE), re.MULTILINE
+)
 
 # Reads a length in decimal, a line end, and so many bytes of compressed program. One line
 # without shell characters but the quotes around it, since login shells differ.
@@ -22,6 +24,7 @@ LOADER = """
 import importlib.abc, importlib.util, json, sys, types
 
 sources, module, arguments = json.loads(%(payload)r)
+arguments = [sources] if arguments is None else arguments
 package = %(package)r
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -58,26 +61,68 @@ def program(module: str, *arguments: Any) -> bytes:
 
     Args:
         module: of ``module_utils``; its function ``main`` is called.
-        arguments: of ``main``; anything that JSON can say.
+        arguments: of ``main``; anything that JSON can say. A module that the first of them names
+            goes along.
     """
-    payload = json.dumps([_sources(), module, arguments])
-    text = LOADER % {"payload": payload, "package": PACKAGE}
+    return _loading(_sources(module, arguments), module, arguments)
+
+
+def session() -> bytes:
+    """Return a program as ``program`` does, which then takes what ``request`` returns."""
+    return _loading(_sources("session", ()), "session", None)
+
+
+def request(module: str, *arguments: Any) -> bytes:
+    """Return what a session (``module_utils.session``) takes to do what ``program`` would.
+
+    Args:
+        module: as for ``program``.
+        arguments: as for ``program``.
+    """
+    return _packed(json.dumps([_sources(module, arguments), module, arguments]))
+
+
+def _sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
+    names = [module, *(name for name in arguments[:1] if isinstance(name, str))]
+    return {PACKAGE + "." + name: text for name, text in _needed(names).items()}
+
+
+def _loading(sources: Dict[str, str], module: str, arguments: Optional[Sequence[Any]]) -> bytes:
+    payload = json.dumps([sources, module, arguments])
+    return _packed(LOADER % {"payload": payload, "package": PACKAGE})
+
+
+def _packed(text: str) -> bytes:
     compressed = zlib.compress(text.encode("utf-8"), 1)
     return b"%d\n%s" % (len(compressed), compressed)
 
 
+def _needed(names: Iterable[str]) -> Dict[str, str]:
+    """Return the sources of modules and of all that they import from this package, by name."""
+    found: Dict[str, str] = {}
+    wanted: Set[str] = set(names)
+    while wanted:
+        name = wanted.pop()
+        source = _source(name)
+        if source and name not in found:
+            found[name] = source
+            wanted.update(_imports(source))
+    return found
+
+
+def _imports(source: str) -> List[str]:
+    """Return the names that may be modules of this package which a source imports."""
+    names: List[str] = []
+    for module, imported in IMPORT.findall(source):
+        names += [module] if module else re.findall(r"\w+", imported)
+    return names
+
+
 @functools.lru_cache(maxsize=None)
-def _sources() -> Dict[str, str]:
-    """Return the source of every module that can run on a host."""
-    directory = os.path.join(PLUGINS, "module_utils")
-    names = [name for name in os.listdir(directory) if name.endswith(".py")]
-    return {
-        PACKAGE + "." + name[:-3]: _read(os.path.join(directory, name))
-        for name in names
-        if name not in ANSIBLE_ONLY
-    }
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+def _source(name: str) -> str:
+    """Return the source of a module; nothing if there is none of that name."""
+    try:
+        with open(os.path.join(PLUGINS, "module_utils", name + ".py"), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""

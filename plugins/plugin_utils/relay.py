@@ -1,22 +1,23 @@
 """Two programs joined by a pipe: starts them, passes messages between them, proves their end."""
 
-import fcntl
 import json
 import os
 import subprocess
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
+from ansible.utils.display import Display
 from ansible_collections.one.tm.plugins.module_utils import frames
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.plugin_utils.cancel import Cancel, Ending
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines, Silence
+from ansible_collections.one.tm.plugins.plugin_utils.pump import Pump
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side
 
 __metaclass__ = type
 
-F_SETPIPE_SZ = 1031
-PIPE_BYTES = 1 << 20
+DISPLAY = Display()
 
 
 class Part(NamedTuple):
@@ -32,45 +33,87 @@ class Part(NamedTuple):
 
 
 class Relay:
-    """A transfer under way."""
+    """A transfer under way.
 
-    def __init__(self, progress: Callable[..., None], silence: float) -> None:
+    Attributes:
+        on_begin: called when the receiver has asked for data.
+    """
+
+    def __init__(
+        self,
+        progress: Callable[..., None],
+        silence: float,
+        token: str = "",
+        mib_per_second: float = 0,
+    ) -> None:
         """Prepare.
 
         Args:
             progress: called as ``Progress.update``.
             silence: seconds without any message from the receiver after which it is given up.
+            token: of the receiver's ``config``, by which it knows that it is cancelled.
+            mib_per_second: limit of what passes through here; 0 for none.
         """
         self._progress = progress
         self._silence = silence
+        self._token = token
+        self._pump = Pump(mib_per_second) if mib_per_second else None
+        self._cancel: Optional[Cancel] = None
         self._received = 0
         self._is_sending = False
         self._sides: List[Side] = []
+        self._names = ("", "")
+        self.on_begin: Callable[[], None] = lambda: None
 
     def run(self, sender: Part, receiver: Part) -> Dict[str, Any]:
         """Run both programs and return the receiver's result.
+
+        A signal to end cancels the transfer: the receiver keeps nothing for a next run.
 
         Args:
             sender: the sending side.
             receiver: the receiving side.
 
         Raises:
-            TmError: either side failed; nothing of the programs is left.
+            TmError: either side failed; none of the programs runs any more.
         """
-        try:
-            self._start(sender, receiver)
-            return self._listen()
-        finally:
-            for side in self._sides:
-                side.end()
+        with Ending() as ending:
+            try:
+                self._start(sender, receiver)
+                with ending.interrupting():
+                    return self._listen()
+            except Exception:
+                raise
+            except BaseException:
+                self._tell_cancelled()
+                raise
+            finally:
+                for side in self._sides:
+                    side.end()
+                if self._cancel:
+                    self._cancel.close()
+
+    def _tell_cancelled(self) -> None:
+        """Have the receiver end without leaving anything, once nobody else writes to it."""
+        if self._cancel is None or not self._sides:
+            return
+        with self._cancel.telling(self._sides[0].process):
+            for side in self._sides[1:]:
+                side.kill()
+            if self._pump:
+                self._pump.join()
 
     def _start(self, sender: Part, receiver: Part) -> None:
+        self._names = (sender.host.name, receiver.host.name)
         reading, writing = os.pipe()
         try:
-            _enlarge(writing)
+            frames.enlarge(writing)
+            self._cancel = Cancel(reading, self._token)
             # Before the sender is there: what its login script says comes behind it.
             frames.write_all(writing, receiver.program)
             self._sides.append(Side(receiver.host, reading, subprocess.PIPE))
+            if self._pump:
+                writing = self._pump.start_into(writing)
             self._sides.append(Side(sender.host, subprocess.PIPE, writing))
         finally:
             os.close(reading)
@@ -88,10 +131,13 @@ class Relay:
         for message in self._messages(receiver):
             if "answer" in message:
                 self._is_sending = True
+                self.on_begin()
                 self._to_sender(json.dumps(message["answer"]).encode("ascii") + b"\n")
             elif "progress" in message:
                 self._received = message["progress"]["bytes"]
                 self._progress(**message["progress"])
+            elif "log" in message:
+                DISPLAY.display("tm_log: " + message["log"])
             elif "result" in message:
                 return message["result"]
             elif "error" in message:
@@ -99,11 +145,12 @@ class Relay:
         raise receiver.lost(self._when())
 
     def _error(self, error: Dict[str, Any]) -> TmError:
-        side = self._sides[1 if error["side"] == "source" else 0]
+        is_source = error["side"] == "source"
         if error["lost"]:
             self._received = error["bytes"]
-            return side.lost(self._when())
-        return TmError("%s on %s" % (error["message"], side.host.name), error["detail"])
+            return self._sides[1 if is_source else 0].lost(self._when())
+        name = self._names[0 if is_source else 1]
+        return TmError("%s on %s" % (error["message"], name), error["detail"])
 
     def _when(self) -> str:
         """Say how far the transfer had come."""
@@ -125,11 +172,3 @@ class Relay:
                 "nothing came from %s for %d seconds after %s; the transfer was given up"
                 % (side.host.name, self._silence, human(self._received))
             ) from None
-
-
-def _enlarge(pipe: int) -> None:
-    """Let a pipe hold more, for fewer switches; it works without."""
-    try:
-        fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
-    except OSError:
-        pass

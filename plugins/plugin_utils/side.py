@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from typing import Optional
+from typing import List, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import farside
@@ -14,6 +14,9 @@ __metaclass__ = type
 
 STDERR_BYTES = 8192
 END_SECONDS = 5.0
+# The driver tells the processes of a run to end; those with this variable last, so that what
+# started them can end them in its own way.
+LAST = "TM_ANSIBLE_LAST"
 
 
 class Side:
@@ -33,6 +36,7 @@ class Side:
             stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=dict(os.environ, **{LAST: "1"}),
         )
         self._stderr = b""
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
@@ -42,14 +46,18 @@ class Side:
         for block in iter(lambda: os.read(self.process.stderr.fileno(), STDERR_BYTES), b""):
             self._stderr = (self._stderr + block)[-STDERR_BYTES:]
 
-    def end(self) -> None:
-        """Kill it if it has not ended, and collect it."""
+    def kill(self) -> None:
+        """Kill it if it has not ended."""
         if self.process.poll() is None:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait()
+
+    def end(self) -> None:
+        """Kill it if it has not ended, and collect it."""
+        self.kill()
         self._reader.join(END_SECONDS)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
@@ -58,14 +66,19 @@ class Side:
                 except BrokenPipeError:
                     pass
 
+    def last_words(self, seconds: float = 1.0) -> List[str]:
+        """Return the last lines of its standard error, once that has ended or after a time."""
+        self._reader.join(seconds)
+        lines = self._stderr.decode("utf-8", "replace").splitlines()
+        return [line for line in lines if line.strip()][-20:]
+
     def lost(self, when: str) -> TmError:
         """Say why it ended before its work was done, and when that was."""
         try:
             code = self.process.wait(END_SECONDS)  # type: Optional[int]
         except subprocess.TimeoutExpired:
             code = None
-        self._reader.join(END_SECONDS if code is not None else 0)
-        detail = self._stderr.decode("utf-8", "replace").splitlines()[-20:]
+        detail = self.last_words(END_SECONDS if code is not None else 0)
         return TmError(self._cause(code, " ".join(detail), when), detail)
 
     def _cause(self, code: Optional[int], errors: str, when: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import download
+from ansible_collections.one.tm.plugins.module_utils import download, meter
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from worlds import names
 
@@ -131,7 +131,9 @@ def test_an_image_is_fetched_whole_sparse_and_once(web, site, tmp_path):
     """It has the server's bytes and time; zeros take no room; the repeat changes nothing."""
     disk = tmp_path / "7" / "disk.0"
     result = run(f"http://{web}/base.img", disk)
-    assert result["tm_log"] == [f"downloaded http://{web}/base.img to disk.0, 9.0 MiB"]
+    [sentence] = result["tm_log"]
+    assert sentence.startswith(f"downloaded http://{web}/base.img to disk.0: 9.0 MiB moved in ")
+    assert result["copy_seconds"] > 0
     assert disk.read_bytes() == (site / "base.img").read_bytes()
     assert disk.stat().st_blocks * 512 < 2 * MIB
     assert (disk.stat().st_mtime, disk.stat().st_mode & 0o222) == (1_700_000_000, 0o222)
@@ -235,7 +237,8 @@ def test_user_and_password_open_a_door_and_show_nowhere(web, tmp_path):
     disk = tmp_path / "disk.0"
     result = run(f"http://me:{SECRET}@{web}/locked/a.img?token={SECRET}", disk)
     assert disk.read_text() == "inside"
-    assert result["tm_log"] == [f"downloaded http://{web}/locked/a.img to disk.0, 6 bytes"]
+    [sentence] = result["tm_log"]
+    assert sentence.startswith(f"downloaded http://{web}/locked/a.img to disk.0: 6 bytes moved in")
     with pytest.raises(TmError) as caught:
         run(f"http://you:{SECRET}@{web}/locked/a.img?token={SECRET}", tmp_path / "x")
     assert SECRET not in caught.value.message
@@ -272,7 +275,7 @@ def test_playbooks_fetch_urls(play, cloud, web, site, name):
     assert [output.changed for output in outputs] == [1, 0]
     digests = {hashlib.sha256(path.read_bytes()).digest() for path in (disk, site / "base.img")}
     assert len(digests) == 1
-    assert f"downloaded http://{web}/base.img to disk.0, 9.0 MiB" in outputs[0].output
+    assert f"downloaded http://{web}/base.img to disk.0: 9.0 MiB moved" in outputs[0].output
     assert not [output for output in outputs if SECRET in output.output]
 
 
@@ -323,3 +326,30 @@ def test_a_site_s_tasks_that_fail_leave_nothing(play, cloud):
     )
     assert play("shared/clone", variables, "-i", str(cloud.inventory)).status == 2
     assert names(cloud.vms) == []
+
+
+def test_a_netrc_opens_a_door(web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the URL names no user, that of ~/.netrc is offered, and to no other host."""
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    destination = tmp_path / "disk.0"
+    params = {"destination": str(destination), "timeout": 5, "format": "raw"}
+    download.run({"url": f"http://{web}/locked/a.img", **params}, False)
+    assert destination.read_text() == "inside"
+    with pytest.raises(TmError, match="the server says 401"):
+        download.run(
+            {"url": f"http://{web.replace('127.0.0.1', 'localhost')}/locked/a.img", **params}, False
+        )
+
+
+def test_a_download_tells_its_progress(site: Path, web: str, tmp_path: Path) -> None:
+    """Whoever listens hears of size, position and bytes while a limited download runs."""
+    told: list[dict[str, int]] = []
+    params = {"url": f"http://{web}/base.img", "destination": str(tmp_path / "disk.0")}
+    more = {"timeout": 5, "format": "raw", "bandwidth_mib": 6}
+    with meter.heard_by(lambda message: told.append(message["progress"])):
+        download.run({**params, **more}, False)
+    assert {message["size"] for message in told} == {9 * MIB}
+    assert sorted(message["done"] for message in told) == [message["done"] for message in told]
+    assert len({message["done"] for message in told}) >= 2

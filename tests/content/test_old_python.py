@@ -47,7 +47,7 @@ def take(python: str, logic: str, **params: Any) -> dict[str, Any]:
         capture_output=True,
         check=True,
     )
-    result = last_message(done.stdout)
+    result = dict(last_message(done.stdout)["result"])
     assert "failed" not in result, result
     return result
 

@@ -1,0 +1,83 @@
+"""The straight way between two hosts, and how it is told from one that cannot be gone."""
+
+import base64
+import subprocess
+from typing import Any, Dict, Iterator, NamedTuple
+
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.plugin_utils import far_step, farside
+from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
+from ansible_collections.one.tm.plugins.plugin_utils.relay import Part, Relay
+from ansible_collections.one.tm.plugins.plugin_utils.side import Side
+
+__metaclass__ = type
+
+
+class NoWayError(TmError):
+    """One host cannot reach the other; nothing was copied."""
+
+
+class End(NamedTuple):
+    """One end of a copy.
+
+    Attributes:
+        host: where.
+        config: of ``sender.Sender`` or ``receiver.Receiver``.
+    """
+
+    host: Far
+    config: Dict[str, Any]
+
+
+def parts(source: End, destination: End) -> "tuple[Part, Part]":
+    """Return what ``Direct`` runs.
+
+    The destination is asked first what it says of itself: under its address, or through a tunnel
+    that begins on the controller, the source may meet another host.
+
+    Args:
+        source: the sending end.
+        destination: the receiving end.
+
+    Raises:
+        TmError: the destination cannot be reached by such an address or user.
+    """
+    host = destination.host
+    way = host.way(farside.command(host.python))
+    identity = far_step.take(
+        host, farside.program("step", "identity", {}, False, True), lambda _message: None
+    )
+    receiver = farside.program("stream", "receive", dict(destination.config, here=identity))
+    way.update(host=identity, local=destination.config.get("local", False))
+    text = base64.b64encode(receiver).decode("ascii")
+    sender = farside.program("direct", source.config, way, text)
+    return Part(source.host, sender), Part(host, receiver)
+
+
+class Direct(Relay):
+    """A transfer whose sender reaches the receiver itself; one program here carries messages."""
+
+    def _start(self, sender: Part, receiver: Part) -> None:
+        self._names = (sender.host.name, receiver.host.name)
+        side = Side(sender.host, subprocess.PIPE, subprocess.PIPE)
+        self._sides = [side, side]
+        self._to_sender(sender.program)
+
+    def _messages(self, side: Side) -> Iterator[Dict[str, Any]]:
+        for message in super()._messages(side):
+            if "gone" in message:
+                raise self._gone(side, **message["gone"])
+            if "elsewhere" in message:
+                raise NoWayError(
+                    "what %s reaches as %s is another host; set tm_direct_address" % self._names
+                )
+            yield message
+
+    def _gone(self, side: Side, begun: bool, code: int) -> TmError:
+        """Return why ssh ended between the hosts."""
+        words = side.last_words()
+        reason = words[-1].rstrip(". ") if words else "ssh ended with code %d" % code
+        if not begun:
+            return NoWayError("%s cannot reach %s: %s" % (*self._names, reason), words)
+        lost = "the connection from %s to %s was lost %s" % (*self._names, self._when())
+        return TmError("%s: %s" % (lost, reason), words)

@@ -1,0 +1,349 @@
+"""The cache of images: filled once, never out of date, whole or not at all."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.one.tm.plugins.module_utils import (
+    attributes,
+    cache,
+    copying,
+    entries,
+    keylock,
+)
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from worlds import names
+
+MIB = 1 << 20
+HOST = {"boot": "b", "mounts": "m", "machine": "4711"}
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Give an image of 2 MiB with a hole of 2 MiB."""
+    path = tmp_path / "base.img"
+    path.write_bytes(os.urandom(2 * MIB))
+    os.truncate(path, 4 * MIB)
+    return path
+
+
+def key(path: Path, host: dict[str, str] = HOST) -> str:
+    """Give the key of a file."""
+    return cache.key_of(host, str(path), entries.scan(str(path)).root)
+
+
+def opened(directory: Path, size: int = 1 << 30, age: float = 1000) -> cache.Cache:
+    """Give a cache."""
+    return cache.Cache(str(directory), size, age)
+
+
+def nobody_waits() -> None:
+    """Fail: nobody else is there."""
+    raise AssertionError("waited for nobody")
+
+
+def take(kept: cache.Cache, image: Path, final: Path, waiting: Callable = nobody_waits) -> str:
+    """Copy an image by way of a cache, as a receiver does; tell whether it was there."""
+    wanted = attributes.Attributes(mode="a+w")
+    with kept.entry(key(image), waiting) as entry:
+        if entry.source:
+            copying.copy(entry.source, str(final), wanted)
+            return "hit"
+        source = copying.open_source(str(image))
+        try:
+            copying.copy(source, str(final), wanted)
+            entry.fill(source)
+        finally:
+            os.close(source.descriptor)
+        return "filled"
+
+
+def cached(directory: Path, suffix: str = ".img") -> list[Path]:
+    """Give the files of a cache."""
+    return sorted(directory.glob(f"*{suffix}"))
+
+
+def test_the_second_copy_comes_from_the_cache(tmp_path, image):
+    """It has the contents, the time and the holes of the source; what is kept is read-only."""
+    kept = opened(tmp_path / "cache")
+    assert take(kept, image, tmp_path / "a") == "filled"
+    assert take(kept, image, tmp_path / "b") == "hit"
+    assert (tmp_path / "b").read_bytes() == image.read_bytes()
+    assert (tmp_path / "b").stat().st_mtime_ns == image.stat().st_mtime_ns
+    assert (tmp_path / "b").stat().st_mode & 0o222 == 0o222
+    assert (tmp_path / "b").stat().st_blocks * 512 <= 2 * MIB * 1.05
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    (file,) = cached(tmp_path / "cache")
+    assert file.stat().st_mode & 0o777 == 0o400
+
+
+def rewrite(path: Path) -> None:
+    """Give a file another contents of the same size and time."""
+    before = path.stat()
+    with path.open("r+b") as stream:
+        stream.write(b"other")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace(path: Path) -> None:
+    """Put another file of the same size and time in its place."""
+    other = path.with_name("other")
+    other.write_bytes(os.urandom(path.stat().st_size))
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.rename(path)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace, lambda path: os.truncate(path, MIB)])
+def test_a_source_that_changed_is_another(tmp_path, image, change):
+    """Also where size and modification time say that it is not."""
+    kept = opened(tmp_path / "cache")
+    take(kept, image, tmp_path / "a")
+    time.sleep(0.02)
+    change(image)
+    assert take(kept, image, tmp_path / "b") == "filled"
+    assert (tmp_path / "b").read_bytes() == image.read_bytes()
+
+
+def test_the_key_is_of_host_and_path_and_outlives_a_boot(image, tmp_path):
+    """The same file on another machine, or under another name, is another."""
+    (tmp_path / "link").hardlink_to(image)
+    assert key(image) != key(image, HOST | {"machine": "4712"})
+    assert key(image) != key(tmp_path / "link")
+    assert key(image) == key(image, HOST | {"boot": "later", "mounts": "other"})
+    nameless = HOST | {"machine": ""}
+    assert key(image, nameless) != key(image, nameless | {"boot": "later"})
+
+
+def flip(file: Path) -> None:
+    """Write into a cached file, and set its time back."""
+    file.chmod(0o600)
+    rewrite(file)
+    file.chmod(0o400)
+
+
+def spoil_note(file: Path) -> None:
+    """Cut a note."""
+    note = file.with_suffix(".json")
+    note.write_bytes(note.read_bytes()[:-5])
+
+
+DAMAGES = {
+    "written": flip,
+    "cut": lambda file: os.truncate(file, 1),
+    "touched": os.utime,
+    "replaced": replace,
+    "linked": lambda file: file.with_name("more").hardlink_to(file),
+    "gone": lambda file: file.unlink(),
+    "note cut": spoil_note,
+    "note gone": lambda file: file.with_suffix(".json").unlink(),
+    "note odd": lambda file: file.with_suffix(".json").write_text("[]"),
+    "link": lambda file: (file.unlink(), file.symlink_to("/etc/passwd")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_entry_that_is_not_as_it_was_is_thrown_away(tmp_path, image, damage):
+    """The copy is made anew and is right, and so is the next one from the cache."""
+    kept = opened(tmp_path / "cache")
+    take(kept, image, tmp_path / "a")
+    time.sleep(0.02)
+    DAMAGES[damage](cached(tmp_path / "cache")[0])
+    assert take(kept, image, tmp_path / "b") == "filled"
+    assert take(kept, image, tmp_path / "c") == "hit"
+    assert (tmp_path / "c").read_bytes() == image.read_bytes()
+
+
+def start(work: Callable, *arguments: object) -> "multiprocessing.process.BaseProcess":
+    """Start a process of its own."""
+    process = FORK.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def slow_fill(directory: Path, image: Path, seconds: float, log: Path) -> None:
+    """Take an image; note a fill and a wait in a log."""
+
+    def waited() -> None:
+        with log.open("a") as stream:
+            stream.write("waited\n")
+
+    with opened(directory).entry(key(image), waited) as entry:
+        if entry.source:
+            return
+        with log.open("a") as stream:
+            stream.write("filled\n")
+        time.sleep(seconds)
+        source = copying.open_source(str(image))
+        entry.fill(source)
+
+
+def test_of_many_at_once_one_fills_and_the_others_wait(tmp_path, image):
+    """Each says once that it waits."""
+    log = tmp_path / "log"
+    began = [start(slow_fill, tmp_path / "cache", image, 1.0, log) for _ in range(8)]
+    for process in began:
+        process.join(30)
+        assert process.exitcode == 0
+    assert sorted(log.read_text().split()) == ["filled"] + ["waited"] * 7
+
+
+def test_when_the_one_who_fills_is_killed_the_next_takes_over(tmp_path, image):
+    """Nothing of the killed one is left, and the image is right."""
+    log = tmp_path / "log"
+    first = start(slow_fill, tmp_path / "cache", image, 60, log)
+    until(log.exists)
+    second = start(slow_fill, tmp_path / "cache", image, 0, log)
+    until(lambda: "waited" in log.read_text())
+    os.kill(first.pid or 0, signal.SIGKILL)
+    second.join(30)
+    first.join()
+    assert log.read_text().split() == ["filled", "waited", "filled"]
+    (file,) = cached(tmp_path / "cache")
+    assert file.read_bytes() == image.read_bytes()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something, ten seconds at most."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def endless_fill(directory: Path, image: Path) -> None:
+    """Fill, and stop in the middle of the copy."""
+    copying.copy_contents = lambda *_all: time.sleep(60)
+    copying.share = lambda *_all: False
+    take(opened(directory), image, directory.parent / "unused")
+
+
+def test_what_a_fill_that_was_killed_in_the_copy_left_is_swept(tmp_path, image):
+    """It has a name of ours, no note, and goes with the next use."""
+    original = copying.copy
+
+    def only_the_cache(source: copying.Source, final: str, *more: object) -> bool:
+        return original(source, final, *more) if "cache" in final else True
+
+    def fill() -> None:
+        copying.copy = only_the_cache
+        endless_fill(tmp_path / "cache", image)
+
+    process = start(fill)
+    until(lambda: list((tmp_path / "cache").glob(".tm-*.part")) != [])
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert cached(tmp_path / "cache", ".json") == []
+    assert take(opened(tmp_path / "cache"), image, tmp_path / "a") == "filled"
+    assert list((tmp_path / "cache").glob(".tm-*")) == []
+
+
+def make(tmp_path: Path, number: int) -> Path:
+    """Make one more image of 1 MiB."""
+    path = tmp_path / f"image{number}"
+    path.write_bytes(os.urandom(MIB))
+    return path
+
+
+def kept_images(directory: Path, images: list[Path]) -> list[int]:
+    """Give the numbers of the images that a cache has."""
+    there = {file.stem for file in cached(directory)}
+    return [number for number, image in enumerate(images) if key(image) in there]
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path):
+    """Never what is in use; nothing of what goes is left."""
+    images = [make(tmp_path, number) for number in range(4)]
+    kept = opened(tmp_path / "cache", 3 * MIB + 4096)
+    for number in (0, 1, 2):
+        take(kept, images[number], tmp_path / "copy")
+        time.sleep(0.02)
+    assert take(kept, images[0], tmp_path / "copy") == "hit"
+    with kept.entry(key(images[1]), nobody_waits) as used:
+        assert used.source
+        os.utime(tmp_path / "cache" / f"{key(images[1])}.json", (1, 1))
+        take(kept, images[3], tmp_path / "copy")
+        assert kept_images(tmp_path / "cache", images) == [0, 1, 3]
+    assert not list((tmp_path / "cache").glob(f"{key(images[2])}*"))
+    assert kept.takes(3 * MIB)
+    assert not kept.takes(4 * MIB)
+
+
+def test_what_is_too_old_goes(tmp_path):
+    """With the next fill; what was used since stays."""
+    images = [make(tmp_path, number) for number in range(3)]
+    kept = opened(tmp_path / "cache", age=100)
+    for image in images[:2]:
+        take(kept, image, tmp_path / "copy")
+        os.utime(tmp_path / "cache" / f"{key(image)}.json", (1, 1))
+    with kept.entry(key(images[1]), nobody_waits):
+        pass
+    take(kept, images[2], tmp_path / "copy")
+    assert kept_images(tmp_path / "cache", images) == [1, 2]
+
+
+def test_a_directory_that_is_none_of_ours_is_refused(tmp_path):
+    """A link, a file, somebody else's, or one that others may write to."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    reasons = {"link": "is a link", "file": "is a link or a file", "open": "others may write"}
+    if os.geteuid() == 0:
+        (tmp_path / "theirs").mkdir()
+        os.chown(tmp_path / "theirs", 12345, -1)
+        reasons["theirs"] = "belongs to user number 12345"
+    for name, reason in reasons.items():
+        with pytest.raises(TmError, match=reason):
+            opened(tmp_path / name)
+    with pytest.raises(TmError, match="no absolute path"):
+        cache.Cache("cache", 1, 1)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 3 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(mount)]
+    if subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk_leaves_no_entry(tmp_path, image, small):
+    """The error is for the one who fills; the next one finds nothing half done."""
+    kept = opened(small / "cache")
+    (small / "other").write_bytes(bytes(2 * MIB))
+    with pytest.raises(TmError, match="no space"):
+        take(kept, image, tmp_path / "a")
+    assert [name for name in names(small / "cache") if not name.endswith(".lock")] == []
+
+
+def test_a_lock_that_was_removed_is_no_lock(tmp_path):
+    """Who waited for it takes the new one."""
+    one, two, three = (keylock.KeyLock(str(tmp_path / "lock")) for _ in range(3))
+    assert one.take(alone=True)
+    assert not two.take(alone=False)
+    one.remove()
+    assert two.take(alone=True)
+    one.release()
+    assert not three.take(alone=True)
+    two.share()
+    assert three.take(alone=False)
+
+
+def test_the_note_is_json(tmp_path, image):
+    """A person can read it."""
+    take(opened(tmp_path / "cache"), image, tmp_path / "a")
+    (note,) = cached(tmp_path / "cache", ".json")
+    assert json.loads(note.read_text())["size"] == 4 * MIB

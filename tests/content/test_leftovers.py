@@ -1,0 +1,170 @@
+"""What ended runs left beside a destination is swept by the next step; nothing else is touched."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.one.tm.plugins.module_utils import (
+    attributes,
+    files,
+    leftovers,
+    marker,
+    removal,
+    temporary,
+)
+from streams import names
+
+KEEP = attributes.Attributes()
+DAYS = 2 * 24 * 3600
+
+
+def name(directory: Path, suffix: str, final: str = "disk.0") -> Path:
+    """Give a name of ours."""
+    return Path(temporary.temporary_name(str(directory / final), suffix))
+
+
+def make_file(path: Path) -> None:
+    """Make a file."""
+    path.write_bytes(b"half")
+
+
+def make_tree(path: Path) -> None:
+    """Make a tree."""
+    (path / "a" / "b").mkdir(parents=True)
+    (path / "a" / "disk.0").write_bytes(b"half")
+
+
+def age(*paths: Path) -> None:
+    """Make files two days old."""
+    then = time.time() - DAYS
+    for path in paths:
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+@pytest.mark.parametrize("make", [make_file, make_tree])
+@pytest.mark.parametrize("suffix", ["part", "old", "gone", "here-" + "0" * 32])
+def test_what_nobody_holds_goes(tmp_path: Path, suffix: str, make: Callable[[Path], None]) -> None:
+    """Each step that makes its directory removes what cannot be continued, at once."""
+    make(name(tmp_path, suffix, "of-another-image"))
+    files.make_directory(str(tmp_path), KEEP)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", ["part", "old", "gone"])
+@pytest.mark.parametrize("make", [make_file, make_tree])
+def test_what_is_held_stays(tmp_path: Path, suffix: str, make: Callable[[Path], None]) -> None:
+    """What another process has locked is in use."""
+    path = name(tmp_path, suffix)
+    make(path)
+    descriptor = temporary.open_for_lock(str(path))
+    try:
+        assert temporary.lock(descriptor)
+        leftovers.sweep(str(tmp_path))
+        assert names(tmp_path) == [path.name]
+    finally:
+        os.close(descriptor)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == []
+
+
+def test_what_we_make_is_held(tmp_path: Path) -> None:
+    """New files, directories and markers are locked while they are in use."""
+    final = str(tmp_path / "disk")
+    with files.new_file(final + ".0"), files.new_directory(final + ".1"), marker.placed(final):
+        before = names(tmp_path)
+        leftovers.sweep(str(tmp_path))
+        assert names(tmp_path) == before
+        assert len(before) == 3
+    assert names(tmp_path) == []
+
+
+def test_what_can_be_continued_stays_for_a_day(tmp_path: Path) -> None:
+    """A part and its note stay together and go together."""
+    part, note = name(tmp_path, "part"), name(tmp_path, "proven")
+    make_file(part)
+    make_file(note)
+    leftovers.sweep(str(tmp_path))
+    assert sorted(names(tmp_path)) == [part.name, note.name]
+    age(part, note)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == []
+
+
+def test_a_note_alone_goes(tmp_path: Path) -> None:
+    """A note without its part means nothing."""
+    make_file(name(tmp_path, "proven"))
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == []
+
+
+def test_what_cannot_be_held_goes_after_a_day(tmp_path: Path) -> None:
+    """A link, and a file that a site's own task makes, may be in use though nobody holds them."""
+    link, download = name(tmp_path, "part"), name(tmp_path, "download")
+    link.symlink_to("/srv/base.img")
+    make_file(download)
+    leftovers.sweep(str(tmp_path))
+    assert len(names(tmp_path)) == 2
+    age(link, download)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "disk.0",
+        ".tm-0123456789abcdef.other",
+        ".tm-0123456789abcde.part",
+        ".tm-0123456789ABCDEF.part",
+        ".tm-0123456789abcdef.part.bak",
+        "x.tm-0123456789abcdef.part",
+        ".tm-0123456789abcdef.here-1",
+        ".tm-0123456789abcdef.part\n",
+    ],
+)
+def test_names_of_others_stay(tmp_path: Path, other: str) -> None:
+    """Nothing is removed that is not of our naming."""
+    make_file(tmp_path / other)
+    age(tmp_path / other)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == [other]
+
+
+def test_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """A link with a name of ours is removed itself, not what it leads to."""
+    precious, var = tmp_path / "precious", tmp_path / "var"
+    make_tree(precious)
+    var.mkdir()
+    for suffix in ("part", "old", "gone"):
+        name(var, suffix).symlink_to(precious)
+        age(name(var, suffix))
+    leftovers.sweep(str(var))
+    assert names(var) == []
+    assert (precious / "a" / "disk.0").exists()
+
+
+def test_no_directory_is_no_failure(tmp_path: Path) -> None:
+    """Where there is nothing yet, or no directory, nothing is swept."""
+    make_file(tmp_path / "file")
+    leftovers.sweep(str(tmp_path / "not there"))
+    leftovers.sweep(str(tmp_path / "file"))
+    assert names(tmp_path) == ["file"]
+
+
+def test_two_remove_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal goes on where a sweep was quicker."""
+    tree = tmp_path / "images"
+    make_tree(tree)
+    listdir = os.listdir
+
+    def slow(path: int | str) -> list[str]:
+        found = listdir(path)
+        monkeypatch.undo()
+        leftovers.sweep(str(tmp_path))
+        return found
+
+    monkeypatch.setattr(os, "listdir", slow)
+    removal.remove(str(tree))
+    assert names(tmp_path) == []
