@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from tm_ansible.actionmap import Program
@@ -10,12 +11,15 @@ from tm_ansible.configuration import Configuration
 from tm_ansible.endpoint import Endpoint, Url, check_word, parse_endpoint, parse_source, shown
 from tm_ansible.engine.job import Job, PlaybookRun, Value
 from tm_ansible.errors import ScriptError
+from tm_ansible.joining import join
 from tm_ansible.script import Action, Verb
 
 FILESYSTEMS = ("ext2", "ext3", "ext4", "xfs", "vfat", "swap", "raw", "qcow2")
 MAX_MIB = 64 << 20
 
-_LOCAL = "localhost"
+LOCAL = "localhost"
+# Models in which LN leads to the image itself, unless it has a URL.
+_LINKING = ("nfs", "shared", "dummy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def job_for(
     """
     runs: list[PlaybookRun] = []
     hosts: dict[str, None] = {}
+    copies: dict[str, None] = {}
     for action in actions:
         try:
             program = _program_for(action.verb, configuration)
@@ -114,19 +119,43 @@ def job_for(
         except ScriptError as error:
             raise ScriptError(f"line {action.line}: {error}") from None
         runs.append(_playbook_run(vm_id, action, arguments, program, configuration))
-        places = (place for place in arguments.values() if isinstance(place, Endpoint))
-        hosts |= dict.fromkeys(_inventory_name(place, configuration) for place in places)
-    hosts.pop(_LOCAL, None)
+        names = _hosts_of(arguments, configuration)
+        hosts |= dict.fromkeys(names)
+        if _may_copy(action.verb, arguments, names, links=_links(program, configuration)):
+            copies |= dict.fromkeys(names)
+    hosts.pop(LOCAL, None)
     return Job(
         vm_id=vm_id,
-        actions=tuple(runs),
+        actions=join(runs, configuration.content.root / "playbooks"),
         hosts=tuple(hosts),
+        copies=tuple(copies),
         defaults=dict(configuration.defaults),
         options=configuration.options,
         environment=dict(configuration.environment),
         collections=str(configuration.content.collections),
         marker=marker,
     )
+
+
+def _hosts_of(arguments: Mapping[str, Argument], configuration: Configuration) -> list[str]:
+    places = (place for place in arguments.values() if isinstance(place, Endpoint))
+    return [_inventory_name(place, configuration) for place in places]
+
+
+def _links(program: Program, configuration: Configuration) -> bool:
+    """Tell whether a program is a playbook of ours of a model in which LN copies no image."""
+    playbooks = configuration.content.root / "playbooks"
+    return Path(program.path).parent in [playbooks / model for model in _LINKING]
+
+
+def _may_copy(
+    verb: Verb, arguments: Mapping[str, Argument], hosts: Collection[str], *, links: bool
+) -> bool:
+    """Tell whether an action may copy an image, as far as its words and its playbook tell."""
+    if verb is Verb.LN:
+        return not (links and isinstance(arguments["tm_source"], Endpoint))
+    between_hosts = len(set(hosts)) > 1
+    return verb is Verb.CLONE or (verb in (Verb.MV, Verb.MKIMAGE) and between_hosts)
 
 
 def _program_for(verb: Verb, configuration: Configuration) -> Program:
@@ -190,11 +219,11 @@ def _playbook_run(
         variables["tm_script"] = program.path
         playbook = str(configuration.content.root / "playbooks" / "script.yml")
     label = f"{action.verb.value} {place.host}"
-    return PlaybookRun(label=label, playbook=playbook, variables=variables)
+    return PlaybookRun(labels=(label,), playbook=playbook, variables=variables)
 
 
 def _inventory_name(place: Endpoint, configuration: Configuration) -> str:
-    return _LOCAL if place.host.lower() in _front_ends(configuration) else place.host
+    return LOCAL if place.host.lower() in _front_ends(configuration) else place.host
 
 
 def _front_ends(configuration: Configuration) -> frozenset[str]:

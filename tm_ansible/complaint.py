@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -13,6 +13,7 @@ _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 # YAML 1.1 reads 0664 as the octal number 436.
 _MODE = "expected a mode in quotes, such as '0664' or 'a+w'"
 _DIRECTORIES = "expected an absolute path other than /, without . and .."
+_CIPHERS = "expected names that 'ssh -Q cipher' tells"
 _WORDS = {
     "array": "a list",
     "bool": "true or false",
@@ -52,19 +53,32 @@ def _explain(message: str, values: object, defaults: msgspec.Struct) -> str:
     if problem.startswith("Object contains unknown field"):
         name = problem.split("`")[1]
         return _explain_unknown(f"{key}.{name}" if key else name, list(_keys(defaults)))
-    problem = _expectation(key, problem)
+    problem = _expectation(key, problem, defaults)
     found = _lookup(values, key)
     got = "" if ", got" in problem or found is None else f", got {found!r}"
     return f"{key}: {problem}{got}" if key else f"{problem}{got}"
 
 
-def _expectation(key: str, problem: str) -> str:
+def _expectation(key: str, problem: str, defaults: msgspec.Struct) -> str:
     if key.endswith("mode"):
         return _MODE
+    if choices := _choices(key, defaults):
+        return f"expected {', '.join(choices[:-1])} or {choices[-1]}"
+    if "matching regex" in problem and key.startswith("copies.ciphers["):
+        return _CIPHERS
     if "matching regex" in problem:
         return _DIRECTORIES
     problem = re.sub(r"`([^`]*)`", _in_words, problem[:1].lower() + problem[1:])
     return problem.replace(" of length >= 1", " that is not empty")
+
+
+def _choices(key: str, struct: msgspec.Struct) -> tuple[str, ...]:
+    """The words that a key takes, if it takes some words only."""
+    name, _, rest = key.partition(".")
+    if rest:
+        return _choices(rest, getattr(struct, name))
+    kind = get_type_hints(type(struct))[name] if name in struct.__struct_fields__ else None
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _in_words(match: re.Match[str]) -> str:

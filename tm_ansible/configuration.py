@@ -25,6 +25,8 @@ _INHERITED = frozenset(
 )
 _SYSTEM_PATH = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 _NICE = range(-20, 20)
+# How often a copy tells where it is when nobody watches: often enough for any limit of silence.
+_PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,14 +202,25 @@ def _defaults(
     settings: Settings, front_ends: tuple[str, ...], vm_directories: tuple[Path, ...]
 ) -> Mapping[str, Value]:
     allowed = settings.allowed_dirs or tuple(map(str, vm_directories))
+    images, copies, cache = settings.images, settings.copies, settings.cache
     return {
         "tm_front_ends": list(front_ends),
         "tm_allowed_dirs": list(allowed),
         "tm_source_dirs": list(settings.source_dirs),
         "tm_schemes_dir": settings.schemes_dir,
-        "tm_mode": settings.images.mode,
+        "tm_mode": images.mode,
         # Not null, which ansible-core before 2.19 does not take for text.
-        "tm_owner": settings.images.owner or "",
-        "tm_group": settings.images.group or "",
-        "tm_slack_percent": settings.images.slack_percent,
+        "tm_owner": images.owner or "",
+        "tm_group": images.group or "",
+        "tm_slack_percent": images.slack_percent,
+        "tm_format": images.format,
+        "tm_bandwidth_mib": copies.bandwidth_per_host,
+        "tm_front_end_bandwidth_mib": copies.bandwidth_front_end,
+        "tm_route": copies.route,
+        "tm_compression": copies.compression,
+        "tm_ciphers": list(copies.ciphers),
+        "tm_cache_dir": cache.directory or "",
+        "tm_cache_size_gib": cache.size_gib,
+        "tm_cache_age_days": cache.age_days,
+        "tm_progress_seconds": _PROGRESS_SECONDS,
     }

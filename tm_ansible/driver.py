@@ -4,17 +4,20 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tm_ansible import protocol
+from tm_ansible.actions import LOCAL
 from tm_ansible.arguments import parse_arguments
 from tm_ansible.configuration import Configuration, find_log, load_configuration
-from tm_ansible.engine.job import Engine, Job, Outcome
+from tm_ansible.engine.job import Engine, Job, Outcome, Site
 from tm_ansible.errors import TmAnsibleError
 from tm_ansible.heir import inherit
 from tm_ansible.journal import Journal
 from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.log import start_log
 from tm_ansible.schedule import Schedule
+from tm_ansible.settings import Copies
 from tm_ansible.transfer import Office, Transfer, plan
 from tm_ansible.writer import Writer
 
@@ -79,6 +82,7 @@ class Driver:
             if not self._site.schedule.close(_END_SECONDS):
                 _log.error("some transfers have not ended in %g s", _END_SECONDS)
                 self._writer.flush(_FLUSH_SECONDS)
+        self._engine.close()
 
     def _dispatch(self, request: protocol.Request | None) -> None:
         if isinstance(request, protocol.Init):
@@ -123,9 +127,12 @@ class Driver:
         journal = Journal(locations.var, configuration.name)
         office = Office(self._engine, self._writer, journal)
         limit = concurrency or configuration.settings.concurrency
-        self._site = _Site(configuration, office, Schedule(limit))
+        schedule = Schedule(limit, partial(_slots, configuration.settings.copies))
+        self._site = _Site(configuration, office, schedule)
         _log.info("%s is ready for %d transfers at a time", configuration.name, limit)
         inherit(office, configuration.environment)
+        if configuration.settings.engine.warm:
+            self._engine.warm_up(_common(configuration, journal.token))
 
     def _transfer(self, request: protocol.Transfer) -> None:
         if self._site:
@@ -139,7 +146,7 @@ class Driver:
     def _accept(self, site: _Site, vm_id: int, task: Job | Outcome) -> None:
         transfer = Transfer(vm_id, task, site.office)
         try:
-            site.schedule.submit(vm_id, transfer)
+            site.schedule.submit(vm_id, transfer, transfer.copies)
         except RuntimeError as error:
             transfer.answer(Outcome(reason=f"the system allows no more threads: {error}"))
 
@@ -156,6 +163,22 @@ class Driver:
             self._accept(self._site, request.vm_id, Outcome(reason=request.reason))
         else:
             self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))
+
+
+def _slots(copies: Copies, host: str) -> int:
+    """Tell how many transfers may copy to or from a host at a time; 0 for any number."""
+    return copies.front_end if host == LOCAL else copies.per_host
+
+
+def _common(configuration: Configuration, token: str) -> Site:
+    """Give what all jobs of the driver have in common."""
+    return Site(
+        environment=dict(configuration.environment),
+        collections=str(configuration.content.collections),
+        options=configuration.options,
+        defaults=dict(configuration.defaults),
+        marker=f"{token}.warm",
+    )
 
 
 def _settle_process(configuration: Configuration) -> None:

@@ -1,7 +1,7 @@
 """The settings file of an action map, ``settings.yml``: read, checked and frozen."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,10 @@ _Directory: TypeAlias = Annotated[str, Meta(pattern=r"^(/+(?!\.\.?(/|$))[^/\x00]
 _Mode: TypeAlias = Annotated[
     str, Meta(pattern=r"^(0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*)$")
 ]
+# The name of an OpenSSH cipher, which becomes part of an option.
+_Cipher: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.@-]*$")]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=1000)]
+_MibPerSecond: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,12 +32,50 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         owner: user name or number, or None to leave it.
         group: group name or number, or None to leave it.
         slack_percent: room that MKIMAGE leaves in a file system made from a directory.
+        format: of sources, or ``probe`` to have ``qemu-img`` say it.
     """
 
     mode: _Mode = "a+w"
     owner: _Text | None = None
     group: _Text | None = None
     slack_percent: Annotated[int, Meta(ge=0, le=1000)] = 20
+    format: Literal["probe", "raw", "qcow2"] = "probe"
+
+
+class Copies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How images are copied.
+
+    Attributes:
+        per_host: transfers at a time that copy to or from one host; 0 for no limit.
+        front_end: transfers at a time that read or write images on the front-end; 0 for no limit.
+        bandwidth_per_host: of all copies of a host together, in MiB/s; 0 for no limit.
+        bandwidth_front_end: the same of the front-end.
+        route: the way between two hosts: straight, through the front-end, or as it can be.
+        compression: of what goes from host to host.
+        ciphers: of ssh, by OpenSSH's names, in order; empty for what was measured to be quickest.
+    """
+
+    per_host: _Count = 4
+    front_end: _Count = 0
+    bandwidth_per_host: _MibPerSecond = 0
+    bandwidth_front_end: _MibPerSecond = 0
+    route: Literal["auto", "direct", "front_end"] = "auto"
+    compression: Literal["auto", "always", "never"] = "auto"
+    ciphers: tuple[_Cipher, ...] = ()
+
+
+class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cache of images on each host.
+
+    Attributes:
+        directory: absolute path on the hosts, or None for no cache.
+        size_gib: most that it may hold, in GiB.
+        age_days: how long an image stays that nobody asks for.
+    """
+
+    directory: _Directory | None = None
+    size_gib: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    age_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +116,16 @@ class AnsibleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extra_vars_files: tuple[_Text, ...] = ()
 
 
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the driver keeps Ansible ready.
+
+    Attributes:
+        warm: whether runs start from a process in which Ansible is loaded already.
+    """
+
+    warm: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that ``settings.yml`` may set; relative paths are below its directory.
 
@@ -86,8 +138,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         schemes_dir: where a site adds kinds of URL.
         content: directory that holds ``ansible_collections/one/tm``, or None to look for it.
         images: what images get.
+        copies: how images are copied.
+        cache: of images on hosts.
         limits: time limits.
         ansible: how Ansible is run.
+        engine: how the driver keeps Ansible ready.
     """
 
     inventory: tuple[_Text, ...] = ()
@@ -98,8 +153,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schemes_dir: _Text = "schemes"
     content: _Text | None = None
     images: Images = Images()
+    copies: Copies = Copies()
+    cache: Cache = Cache()
     limits: Limits = Limits()
     ansible: AnsibleSettings = AnsibleSettings()
+    engine: EngineSettings = EngineSettings()
 
 
 def load_settings(path: Path) -> Settings:

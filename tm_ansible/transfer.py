@@ -5,9 +5,9 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from tm_ansible.actions import job_for
+from tm_ansible.actions import LOCAL, job_for
 from tm_ansible.configuration import Configuration
-from tm_ansible.engine.job import Engine, Job, Line, Outcome, Run
+from tm_ansible.engine.job import Engine, Job, Line, News, Outcome, Run, Severity
 from tm_ansible.errors import EngineError, TmAnsibleError
 from tm_ansible.journal import Journal
 from tm_ansible.protocol import clean, render_reply
@@ -72,6 +72,29 @@ class Transfer:
         self._run: Run | None = None
         office.journal.accept(vm_id)
 
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Hosts that it copies images to or from."""
+        return self._task.copies if isinstance(self._task, Job) else ()
+
+    def wait_for(self, host: str, running: int) -> None:
+        """Say in the VM's log that it waits for a slot on a host.
+
+        Args:
+            host: inventory name.
+            running: transfers that copy to or from it now.
+        """
+        one = running == 1
+        count = "1 transfer" if one else f"{running} transfers"
+        if host == LOCAL:
+            does = f"{'reads or writes' if one else 'read or write'} images on the front-end"
+            setting = "copies.front_end"
+        else:
+            does = f"{'copies' if one else 'copy'} to or from {host}"
+            setting = "copies.per_host"
+        text = f"waiting: {count} {does} already (setting {setting})"
+        self._tell(Line(Severity.INFO, text))
+
     def run(self) -> None:
         """Carry it out, answer, and return when nothing of it is left."""
         try:
@@ -117,10 +140,11 @@ class Transfer:
             run.cancel()
         return run.wait()
 
-    def _tell(self, line: Line) -> None:
+    def _tell(self, news: News) -> None:
+        """Log a line; progress has lines of its own."""
         with self._lock:
-            if self._open:
-                self._office.writer.log(line.severity, self._vm_id, line.text)
+            if self._open and isinstance(news, Line):
+                self._office.writer.log(news.severity, self._vm_id, news.text)
 
 
 def _internal_error(error: Exception) -> Outcome:

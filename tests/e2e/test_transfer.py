@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -78,6 +79,14 @@ class World:
         return not [
             name for _top, dirs, files in os.walk(top) for name in dirs + files if ours(name)
         ]
+
+    def nothing_useless_is_left(self, host: str) -> bool:
+        """Tell whether a host has nothing of ours, or what the next run can go on with."""
+        found = self.path(host, self.cloud).rglob("*")
+        return sorted(path.suffix for path in found if ours(path.name)) in (
+            [],
+            [".part", ".proven"],
+        )
 
     def with_inventory(self, *inventories: Path) -> "World":
         """Give the same world with further inventories."""
@@ -218,7 +227,10 @@ def test_sentence(world: World) -> None:
         source=str(world.cloud / "base.img"),
         destination=str(world.cloud / "disk.0"),
     )
-    assert done.result["tm_log"] == ["copied base.img from fe to disk.0, 3.0 MiB"]
+    [sentence] = done.result["tm_log"]
+    moved = r"3.0 MiB moved in [0-9.]+ s, [0-9.]+ [KM]iB/s"
+    assert re.fullmatch(f"copied base.img from fe to disk.0, 3.0 MiB: {moved}", sentence)
+    assert done.result["copy_seconds"] > 0
 
 
 @pytest.mark.root
@@ -466,6 +478,11 @@ def has_data(path: Path) -> bool:
 def big_task(world: World) -> dict[str, Any]:
     """Make a big image on node1 and give the task that copies it to node2."""
     big(world.path("node1", world.cloud / "base.img"))
+    return big_paths(world)
+
+
+def big_paths(world: World) -> dict[str, Any]:
+    """Give the task that copies an image from node1 to node2."""
     return {
         "source_host": "node1",
         "source": str(world.cloud / "base.img"),
@@ -476,7 +493,7 @@ def big_task(world: World) -> dict[str, Any]:
 @pytest.mark.root
 @pytest.mark.parametrize("victim", ["node1", "node2"])
 def test_connection_lost(world: World, victim: str) -> None:
-    """A connection that ends in mid-copy is a failure that names it, and leaves no trace."""
+    """A connection that ends in mid-copy is a failure that names it; nothing useless is left."""
     task = big_task(world)
     with under_way(world, "node2", **task) as process:
         world.nodes[victim].kill_connections()
@@ -484,13 +501,35 @@ def test_connection_lost(world: World, victim: str) -> None:
     assert done.failed
     assert done.message.startswith(f"the connection to {victim} was lost "), done.output
     assert "before anything" not in done.message
-    wait_for(lambda: world.nothing_is_left("node2"))
+    wait_for(lambda: world.nothing_useless_is_left("node2"))
     assert not world.path("node2", world.cloud / "disk.0").exists()
     again = world.transfer("node2", **task)
     assert again.status == "CHANGED", again.output
     images = [world.path("node1", world.cloud / "base.img")]
     images.append(world.path("node2", world.cloud / "disk.0"))
     assert digest(images[0]) == digest(images[1])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("victim", ["node1", "node2"])
+def test_goes_on_after_a_lost_connection(world: World, victim: str) -> None:
+    """What was proven before a connection ended is not sent again, and the log tells it."""
+    source = world.path("node1", world.cloud / "base.img")
+    source.write_bytes(BLOCK * 192)
+    task = {**big_paths(world), "bandwidth_mib": 60}
+    with under_way(world, "node2", **task) as process:
+        there = world.path("node2", world.cloud)
+        wait_for(lambda: any(path.suffix == ".proven" for path in there.iterdir()), 30)
+        world.nodes[victim].kill_connections()
+        assert outcome(*process.communicate(timeout=30)).failed
+    wait_for(lambda: not any(far_programs(host) for host in world.nodes.values()))
+    again = world.transfer("node2", **task)
+    assert again.status == "CHANGED", again.output
+    assert again.result["resumed"] >= 64 * MIB
+    assert again.result["bytes"] + again.result["resumed"] == 192 * MIB
+    assert ", resumed at " in again.result["tm_log"][0]
+    assert digest(source) == digest(world.path("node2", world.cloud / "disk.0"))
+    assert world.nothing_is_left("node2")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -503,12 +542,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 @pytest.mark.root
 def test_controller_killed(world: World) -> None:
-    """Both far programs end within five seconds after the controller, and leave no trace."""
+    """Both far programs end within five seconds after the controller, and leave nothing useless."""
     with under_way(world, "node2", **big_task(world)) as process:
         for pid in family(process.pid):
             os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(far_programs(host) for host in world.nodes.values()))
-    assert world.nothing_is_left("node2")
+    assert world.nothing_useless_is_left("node2")
     assert not world.path("node2", world.cloud / "disk.0").exists()
 
 

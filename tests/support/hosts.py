@@ -6,6 +6,7 @@ test, and host-key checking stays on.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -91,6 +92,9 @@ class SshHost:
         cloud: absolute path that exists on every host, with other contents on each.
         user_key: private key that is let in.
         variables: further inventory variables of this host.
+        network: a network namespace to be in, as ip-netns(8) names it, or none; then a port is
+            to be given too.
+        client_config: what its own ssh finds as /etc/ssh/ssh_config; None for what is there.
     """
 
     name: str
@@ -100,6 +104,8 @@ class SshHost:
     user_key: Path
     variables: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    network: str = ""
+    client_config: str | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,11 +165,16 @@ class SshHost:
     def _listen(self) -> bool:
         """Start the process and wait until it listens; False if it ended."""
         script = 'mount --bind -- "$1" "$2" && shift 2 && exec "$@"'
+        if self.client_config is not None:
+            config = self.directory / "ssh_config"
+            config.write_text(self.client_config)
+            script = f"mount --bind -- {shlex.quote(str(config))} /etc/ssh/ssh_config && {script}"
         sshd = [str(_program("sshd")), "-D", "-e", "-f", str(self.directory / "sshd_config")]
-        namespace = ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script, "sh"]
+        network = ["nsenter", f"--net=/run/netns/{self.network}", "--"] if self.network else []
+        unshare = ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script, "sh"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_die_with_us(), *namespace, str(self.private), str(self.cloud), *sshd],
+                [*_die_with_us(), *network, *unshare, str(self.private), str(self.cloud), *sshd],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -36,18 +36,18 @@ def wait_for_end() -> None:
 def good(job: Job) -> None:
     """Speak once for each action and succeed."""
     for action in job.actions:
-        say(line(f"{action.label}: done"))
+        say(line(f"{action.labels[0]}: done"))
     say(Outcome())
 
 
 def bad(job: Job) -> None:
     """Fail with details."""
-    say(Outcome(reason=f"{job.actions[0].label}: no space", detail=("one", "two")))
+    say(Outcome(reason=f"{job.labels[0]}: no space", detail=("one", "two")))
 
 
 def killed(job: Job) -> None:
     """Be killed in the second action."""
-    say(line(f"{job.actions[1].label}: copying"))
+    say(line(f"{job.labels[1]}: copying"))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -14,9 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from tests.support.hosts import children_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +56,22 @@ class Transferred:
     ok: bool
     reason: str
     log: list[str]
+
+
+# Whether drivers start runs warm that are not told otherwise, and only once they can.
+WARM = bool(os.environ.get("TM_TEST_WARM"))
+
+
+def _choose_warmth(location: Path, argument: str) -> None:
+    """Say in a map's settings whether runs start warm, unless the test has said it."""
+    words = argument.split()
+    directory = (location / "etc" / words[-1]).parent if words else location
+    settings = directory / "settings.yml"
+    if not directory.is_dir():
+        return
+    text = settings.read_text() if settings.exists() else ""
+    if not re.search("^engine:", text, re.MULTILINE):
+        settings.write_text(f"{text}\nengine: {{warm: {str(WARM).lower()}}}\n")
 
 
 def driver_command() -> list[str]:
@@ -133,6 +152,7 @@ class Oned:
             "LC_ALL": "C",
             "PYTHONPATH": str(ROOT),
         }
+        _choose_warmth(location, argument)
         self.process = as_oned(
             command or driver_command(), argument, base | dict(environment or {}), self.var
         )
@@ -142,6 +162,8 @@ class Oned:
         self.send("INIT")
         self.wait_for(lambda: self.lines or self._ended, init_seconds, "an answer to INIT")
         self.init_took = time.monotonic() - self.started
+        if WARM and self.init == "INIT SUCCESS":
+            self.wait_warm()
 
     def __enter__(self) -> "Oned":
         """Give the driver."""
@@ -157,6 +179,17 @@ class Oned:
         self.kill()
         if kind is None:
             self.check_lines()
+
+    def wait_warm(self, timeout: float = 60) -> int:
+        """Wait until runs start warm, and give the process id of the server that sees to it."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for pid in children_of(self.process.pid):
+                with suppress(OSError):
+                    if Path(f"/proc/{pid}/comm").read_text() == "tm-warm\n":
+                        return pid
+            time.sleep(0.05)
+        raise AssertionError(f"no server of warm workers within {timeout} s")
 
     @property
     def init(self) -> str:

@@ -39,7 +39,7 @@ def _job(site, text):
 def test_a_prolog_becomes_a_job(site):
     """Each action is a run with the variables of the contract; hosts are named once, in order."""
     job = _job(site, (FIXTURES / "ssh/prolog").read_text())
-    assert [run.label for run in job.actions] == [
+    assert list(job.labels) == [
         "CLONE node1",
         "LN node1",
         "MKSWAP node1",
@@ -96,7 +96,7 @@ def test_real_scripts_become_jobs(site, path):
 def test_moves_between_hosts(site):
     """A move runs at its destination; every host that is not this machine is listed."""
     job = _job(site, (FIXTURES / "ssh/migrate").read_text())
-    assert job.actions[0].label == "MV node2"
+    assert job.labels[0] == "MV node2"
     assert job.actions[0].variables["tm_host"] == "node2"
     assert job.hosts == ("node1", "node2")
 
@@ -105,11 +105,42 @@ def test_moves_between_hosts(site):
 def test_the_front_end_is_local(site, name):
     """Each name of this machine means localhost; the log keeps the name that was written."""
     job = _job(site, f"DELETE {name}:/srv/one/var/7/images")
-    assert job.actions[0].label == f"DELETE {name}"
+    assert job.labels[0] == f"DELETE {name}"
     assert job.actions[0].variables["tm_host"] == "localhost"
     assert job.actions[0].variables["tm_source"] == f"{name}:/srv/one/var/7/images"
     assert "tm_destination" not in job.actions[0].variables
     assert job.hosts == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "hosts"),
+    [
+        ("CLONE fe:/a node1:/b", ("localhost", "node1")),
+        ("CLONE node1:/a node1:/b", ("node1",)),
+        ("CLONE http://x/a node1:/b", ("node1",)),
+        ("LN fe:/a node1:/b", ("localhost", "node1")),
+        ("MV node1:/a node2:/b", ("node1", "node2")),
+        ("MV node1:/a node1:/b", ()),
+        ("MKIMAGE node1:/a node2:/b", ("node1", "node2")),
+        ("MKIMAGE node2:/a node2:/b", ()),
+        ("MKIMAGE 64 ext4 node1:/b", ()),
+        ("MKSWAP 64 node1:/b\nDELETE node1:/b", ()),
+        ("MKSWAP 64 node1:/b\nCLONE fe:/a node2:/b\nCLONE fe:/c node2:/d", ("localhost", "node2")),
+    ],
+)
+def test_a_job_names_the_hosts_that_it_copies_to_or_from(site, line, hosts):
+    """What limits of copies count: every host of an action that may copy, and no other."""
+    assert _job(site, line).copies == hosts
+
+
+@pytest.mark.parametrize(("model", "hosts"), [("nfs", ()), ("ssh", ("localhost", "node1"))])
+def test_links_of_a_shared_repository_copy_nothing(tmp_path, model, hosts):
+    """LN of our own playbooks copies in the ssh model, or from a URL, and nowhere else."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "tm.conf").write_text(f"LN = {model}/ln.yml\n")
+    site = load_configuration("tm.conf", {"ONE_LOCATION": str(tmp_path)})
+    assert _job(site, "LN localhost:/a node1:/b").copies == hosts
+    assert _job(site, "LN ftp://x/a node1:/b").copies == ("node1",)
 
 
 def test_both_forms_of_mkimage(site):

@@ -282,7 +282,9 @@ def test_settings_become_options_and_variables(site):
     (site / "hosts.yml").touch()
     (site / "settings.yml").write_text(
         "content: content\ninventory: [hosts.yml]\nfront_ends: [fe]\n"
-        "source_dirs: [/srv/images]\nimages: {mode: '0660', owner: one}\n"
+        "source_dirs: [/srv/images]\nimages: {mode: '0660', owner: one, format: raw}\n"
+        "copies: {bandwidth_per_host: 50, route: direct, ciphers: [aes128-ctr]}\n"
+        "cache: {directory: /srv/cache}\n"
         "limits: {action_seconds: 60}\nansible: {become: true, host_key_checking: false}\n"
     )
     (site.parent / "oned.conf").write_text("VM_DIR = /srv/vms\n")
@@ -303,6 +305,16 @@ def test_settings_become_options_and_variables(site):
         "tm_owner": "one",
         "tm_group": "",
         "tm_slack_percent": 20,
+        "tm_format": "raw",
+        "tm_bandwidth_mib": 50,
+        "tm_front_end_bandwidth_mib": 0,
+        "tm_route": "direct",
+        "tm_compression": "auto",
+        "tm_ciphers": ["aes128-ctr"],
+        "tm_cache_dir": "/srv/cache",
+        "tm_cache_size_gib": 100,
+        "tm_cache_age_days": 30,
+        "tm_progress_seconds": 2.0,
     }
 
 

@@ -21,13 +21,16 @@ SCRIPT = "CLONE localhost:/images/a localhost:/vms/7/disk.0\n"
 class Stage:
     """A driver with the test on both sides: oned's, and the engine's."""
 
-    def __init__(self, location: Path) -> None:
+    def __init__(self, location: Path, settings: str = "") -> None:
         """Lay the smallest installation out and start a driver on it."""
         directory = location / "etc" / "tm"
         directory.mkdir(parents=True)
         (location / "var").mkdir()
         (directory / "clone.yml").write_text("[]\n")
-        (directory / "tm.conf").write_text("CLONE = clone.yml\n")
+        (directory / "tm.conf").write_text(
+            "CLONE = clone.yml\nMKSWAP = clone.yml\nMV = clone.yml\n"
+        )
+        (directory / "settings.yml").write_text(settings)
         self.location = location
         self.engine = FakeEngine()
         self._read, self._write = os.pipe()
@@ -49,6 +52,10 @@ class Stage:
         path.write_text(script)
         self.say(f"TRANSFER {vm_id} {path}")
         path.unlink()
+
+    def hear_all(self, lines: int) -> list[str]:
+        """Wait for so many lines."""
+        return [self.hear() for _ in range(lines)]
 
     def hear(self) -> str:
         """Wait for the driver's next line."""
@@ -98,6 +105,63 @@ def test_lines_then_one_answer(stage: Stage) -> None:
     assert stage.journal() == ""
 
 
+def test_a_black_holed_host_delays_no_other(stage: Stage) -> None:
+    """Of ten slots a host that never answers holds four; 19 other hosts go on without a wait."""
+    for vm_id in range(20):
+        stage.transfer(vm_id, f"CLONE localhost:/images/a dead:/vms/{vm_id}/disk.0\n")
+    dead = [stage.engine.next_run() for _ in range(4)]
+    waiting = "waiting: 4 transfers copy to or from dead already (setting copies.per_host)"
+    assert set(stage.hear_all(16)) == {f"LOG I {vm_id} {waiting}" for vm_id in range(4, 20)}
+    for vm_id in range(100, 119):
+        stage.transfer(vm_id, f"CLONE localhost:/images/a node{vm_id}:/vms/{vm_id}/disk.0\n")
+    for _ in range(19):
+        run = stage.engine.next_run()
+        assert run.job.vm_id >= 100
+        run.finish()
+    assert set(stage.hear_all(19)) == {f"TRANSFER SUCCESS {number} -" for number in range(100, 119)}
+    assert stage.engine.idle()
+    for run in dead:
+        run.finish(Outcome(reason="CLONE dead: cannot reach dead"))
+    for _ in range(16):
+        stage.engine.next_run().finish()
+    said = stage.hear_all(4 * 5 + 16)
+    assert sum(line.startswith("TRANSFER") for line in said) == 20
+    assert stage.silent()
+
+
+def test_what_copies_nothing_waits_for_no_host(stage: Stage) -> None:
+    """A script that only links or deletes on a busy host starts at once."""
+    for vm_id in range(4):
+        stage.transfer(vm_id, f"CLONE localhost:/images/a node1:/vms/{vm_id}/disk.0\n")
+    stage.transfer(9, "MKSWAP 16 node1:/vms/9/disk.1\n")
+    runs = [stage.engine.next_run() for _ in range(5)]
+    assert {run.job.vm_id for run in runs} == {0, 1, 2, 3, 9}
+    for run in runs:
+        run.finish()
+    assert len(stage.hear_all(5)) == 5
+
+
+def test_the_front_end_has_a_limit_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    """With copies.front_end 1 a second copy from the front-end waits, whatever its host."""
+    monkeypatch.chdir(tmp_path)
+    stage = Stage(tmp_path, "copies: {front_end: 1}\n")
+    stage.transfer(1, "CLONE localhost:/images/a node1:/vms/1/disk.0\n")
+    stage.transfer(2, "CLONE localhost:/images/a node2:/vms/2/disk.0\n")
+    stage.transfer(3, "MV node3:/vms/3/images node4:/vms/3/images\n")
+    assert stage.hear() == (
+        "LOG I 2 waiting: 1 transfer reads or writes images on the front-end already "
+        "(setting copies.front_end)"
+    )
+    first, third = stage.engine.next_run(), stage.engine.next_run()
+    assert (first.job.vm_id, third.job.vm_id) == (1, 3)
+    first.finish()
+    second = stage.engine.next_run()
+    second.finish()
+    third.finish()
+    assert len(stage.hear_all(3)) == 3
+    stage.close()
+
+
 def test_a_failure_has_its_block_in_the_log(stage: Stage) -> None:
     """The reply has the reason; reason and details are in the driver's log, between the marks."""
     stage.transfer(7)
@@ -132,7 +196,7 @@ def test_the_job_is_that_of_the_script(stage: Stage) -> None:
     stage.transfer(8)
     one, two = stage.engine.next_run(), stage.engine.next_run()
     assert {one.job.vm_id, two.job.vm_id} == {7, 8}
-    assert one.job.actions[0].label == "CLONE localhost"
+    assert one.job.labels[0] == "CLONE localhost"
     assert one.job.marker != two.job.marker
     one.finish()
     two.finish()

@@ -14,7 +14,7 @@ from tm_ansible.engine.playlist import write_project
 
 def job(variables: dict[str, object], defaults: dict[str, object] | None = None) -> Job:
     """Give a job of one action."""
-    action = PlaybookRun(label="CLONE node1", playbook="/p/clone.yml", variables=variables)
+    action = PlaybookRun(labels=("CLONE node1",), playbook="/p/clone.yml", variables=variables)
     return Job(
         vm_id=7,
         actions=(action,),
@@ -45,7 +45,7 @@ def test_ansible_itself_reads_it(tmp_path: Path) -> None:
     """Ansible's loader takes the play list, lists inside variables included."""
     path = write_project(tmp_path, job({"tm_arguments": ["{{ 1 + 1 }}"], "tm_vm_id": 7}), "marker")
     marker, action = DataLoader().load_from_file(str(path))
-    assert marker == {"name": "marker", "hosts": "localhost", "gather_facts": False, "tasks": []}
+    assert marker == {"name": "marker", "hosts": "all:!all", "gather_facts": False, "tasks": []}
     assert action["vars"] == {"tm_arguments": ["{{ 1 + 1 }}"], "tm_vm_id": 7}
     assert action["ansible.builtin.import_playbook"] == "/p/clone.yml"
 

@@ -30,7 +30,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
         return Job(
             vm_id=7,
             actions=tuple(
-                PlaybookRun(label=label, playbook="/none.yml", variables=variables)
+                PlaybookRun(labels=(label,), playbook="/none.yml", variables=variables)
                 for label in LABELS
             ),
             environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TMPDIR": str(tmp_path)},

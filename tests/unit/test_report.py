@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tm_ansible.engine.events import parse_event
-from tm_ansible.engine.job import Outcome
+from tm_ansible.engine.job import Outcome, Progress
 from tm_ansible.engine.report import Report
 
 MARKER = "tm_ansible 5f3c"
@@ -232,3 +232,31 @@ def test_no_result_however_odd_raises(event: str, result: object) -> None:
     """What comes back from a host is not trusted to have any shape."""
     outcome = follow(*ONE, task(event, res=result), STATS).outcome(2)
     assert outcome.reason
+
+
+def test_progress_is_told_beside_the_log() -> None:
+    """A plugin's message of progress bears the action's label and is no line of the log."""
+    report = Report(labels=["CLONE node1"], marker=MARKER)
+    message = '{"name": "a {b}: c", "size": 9, "done": 4, "bytes": 3, "more": 1}'
+    told = [
+        news
+        for raw in (*ONE, printed(f"tm_progress: {message}\n"))
+        if (event := parse_event(raw))
+        for news in report.feed(event)
+    ]
+    assert told == [Progress("CLONE node1", "a {b}: c", 9, 4, 3)]
+    assert report.begun[-1].lines == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"name": 1, "size": "x", "done": 1, "bytes": 1}', "{", "[]"]
+)
+def test_progress_that_nobody_understands_is_passed_over(text: str) -> None:
+    """A line that only begins like a message of progress harms nothing."""
+    assert lines(*ONE, printed(f"tm_progress: {text}")) == []
+
+
+def test_a_timed_result_gets_no_duration() -> None:
+    """What says itself how long it took is left as it is."""
+    timed = {"changed": True, "tm_log": ["copied a: 1 byte moved in 2.1 s"], "copy_seconds": 2.1}
+    assert lines(*ONE, task(res=timed)) == ["CLONE node1: copied a: 1 byte moved in 2.1 s"]

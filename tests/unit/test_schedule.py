@@ -1,6 +1,8 @@
 """What runs when. The test decides when each piece of work ends; nothing depends on time."""
 
+import random
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +20,7 @@ class Piece:
         self.name = name
         self.started = threading.Event()
         self.cancelled = threading.Event()
+        self.waits: list[tuple[str, int]] = []
         self._over = threading.Event()
         self._log = log
 
@@ -30,6 +33,10 @@ class Piece:
     def cancel(self) -> None:
         """Note it; the test ends the work."""
         self.cancelled.set()
+
+    def wait_for(self, host: str, running: int) -> None:
+        """Note what keeps it waiting."""
+        self.waits.append((host, running))
 
     def end(self) -> None:
         """Let ``run`` return."""
@@ -228,6 +235,9 @@ def test_a_thousand_at_once_all_run_within_the_limit() -> None:
         def cancel(self) -> None:
             """Do nothing."""
 
+        def wait_for(self, host: str, running: int) -> None:
+            """Do nothing."""
+
     schedule = Schedule(10)
     for number in range(1000):
         schedule.submit(number % 50, Quick(number % 50, number))
@@ -236,4 +246,137 @@ def test_a_thousand_at_once_all_run_within_the_limit() -> None:
     assert max(peaks) <= 10
     assert all(numbers == sorted(numbers) for numbers in order.values())
     assert sum(len(numbers) for numbers in order.values()) == 1000
+    assert schedule.close(SECONDS)
+
+
+def test_a_full_host_lets_others_pass(piece: Callable[[str], Piece], log: list[str]) -> None:
+    """What waits for a host takes no slot, says so once, and comes first when the host is free."""
+    schedule = Schedule(3, lambda _host: 1)
+    first, second, third = piece("a1"), piece("a2"), piece("a3")
+    for number, work in enumerate((first, second, third)):
+        schedule.submit(number, work, ["a"])
+    others = [piece("b"), piece("free")]
+    schedule.submit(8, others[0], ["b"])
+    schedule.submit(9, others[1], [])
+    assert all(work.started.wait(SECONDS) for work in (first, *others))
+    assert (second.waits, third.waits, others[0].waits) == ([("a", 1)], [("a", 1)], [])
+    first.end()
+    assert second.started.wait(SECONDS)
+    assert not third.started.is_set()
+    second.end()
+    assert third.started.wait(SECONDS)
+    for work in (third, *others):
+        work.end()
+    assert schedule.close(SECONDS)
+    assert third.waits == [("a", 1)]
+
+
+def test_one_end_may_start_several(piece: Callable[[str], Piece]) -> None:
+    """Work that held two hosts frees both: what waited for either starts at once."""
+    schedule = Schedule(5, lambda _host: 1)
+    both, one, other = piece("both"), piece("a"), piece("b")
+    schedule.submit(1, both, ["a", "b"])
+    schedule.submit(2, one, ["a"])
+    schedule.submit(3, other, ["b"])
+    assert both.started.wait(SECONDS)
+    both.end()
+    assert one.started.wait(SECONDS)
+    assert other.started.wait(SECONDS)
+    one.end()
+    other.end()
+    assert schedule.close(SECONDS)
+
+
+def test_what_needs_two_hosts_is_not_passed_by_for_ever(piece: Callable[[str], Piece]) -> None:
+    """The oldest that waits keeps one slot free on each of its hosts, and no more than one."""
+    schedule = Schedule(9, lambda _host: 2)
+    on_a, on_b = [piece(f"a{n}") for n in range(2)], [piece(f"b{n}") for n in range(3)]
+    both = piece("both")
+    for number, work in enumerate(on_a):
+        schedule.submit(number, work, ["a"])
+    schedule.submit(10, both, ["a", "b"])
+    for number, work in enumerate(on_b):
+        schedule.submit(20 + number, work, ["b"])
+    assert on_b[0].started.wait(SECONDS)
+    assert not on_b[1].started.wait(0.05), "the slot on b that is kept was given away"
+    on_a[1].end()
+    assert both.started.wait(SECONDS)
+    both.end()
+    assert on_b[1].started.wait(SECONDS)
+    for work in (*on_a, *on_b):
+        work.end()
+    assert on_b[2].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
+def test_what_is_dropped_keeps_no_slot(piece: Callable[[str], Piece]) -> None:
+    """When the oldest that waits is cancelled, the slot that it kept is given to the next."""
+    schedule = Schedule(9, lambda _host: 1)
+    running, both, after = piece("a"), piece("both"), piece("b")
+    schedule.submit(1, running, ["a"])
+    schedule.submit(2, both, ["a", "b"])
+    schedule.submit(3, after, ["b"])
+    assert running.started.wait(SECONDS)
+    assert not after.started.wait(0.05)
+    schedule.cancel(2)
+    assert after.started.wait(SECONDS)
+    running.end()
+    after.end()
+    assert schedule.close(SECONDS)
+
+
+def test_a_dead_host_holds_no_more_than_its_own_slots(piece: Callable[[str], Piece]) -> None:
+    """Thirty pieces for a host that never answers leave six of ten slots to nineteen others."""
+    schedule = Schedule(10, lambda host: 0 if host == "localhost" else 4)
+    dead = [piece(f"dead{number}") for number in range(30)]
+    for number, work in enumerate(dead):
+        schedule.submit(number, work, ["localhost", "dead"])
+    alive = [piece(f"node{number}") for number in range(19)]
+    for number, work in enumerate(alive):
+        schedule.submit(100 + number, work, ["localhost", f"node{number}"])
+    for work in alive:
+        assert work.started.wait(SECONDS), f"{work.name} waits for the dead host"
+        work.end()
+    assert [work.started.is_set() for work in dead].count(True) == 4
+    for work in dead:
+        work.end()
+    assert schedule.close(SECONDS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_hosts_in_random_order(seed: int) -> None:
+    """600 pieces on 1 or 2 of 12 hosts: the limits hold at every moment, and each piece runs."""
+    chance = random.Random(seed)  # noqa: S311
+    hosts = {f"h{number}": chance.randint(1, 4) for number in range(12)}
+    lock, done = threading.Lock(), threading.Semaphore(0)
+    busy: Counter[str] = Counter()
+    faults: list[str] = []
+
+    class Quick:
+        def __init__(self, wanted: list[str], pause: float) -> None:
+            self.wanted, self.pause = wanted, pause
+
+        def run(self) -> None:
+            with lock:
+                busy.update([*self.wanted, "all"])
+                faults.extend(host for host in self.wanted if busy[host] > hosts[host])
+                faults.extend(["all"] if busy["all"] > 10 else [])
+            threading.Event().wait(self.pause)
+            with lock:
+                busy.subtract([*self.wanted, "all"])
+            done.release()
+
+        def cancel(self) -> None:
+            """Do nothing."""
+
+        def wait_for(self, host: str, running: int) -> None:
+            assert running <= hosts[host]
+
+    schedule = Schedule(10, hosts.__getitem__)
+    for number in range(600):
+        wanted = chance.sample(sorted(hosts), chance.randint(1, 2))
+        schedule.submit(number % 200, Quick(wanted, chance.choice((0, 0.001))), wanted)
+    for _ in range(600):
+        assert done.acquire(timeout=SECONDS), "a piece of work was left behind"
+    assert not faults
     assert schedule.close(SECONDS)

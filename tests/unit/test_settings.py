@@ -11,7 +11,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tm_ansible.errors import SettingsError
-from tm_ansible.settings import AnsibleSettings, Images, Limits, Settings, load_settings
+from tm_ansible.settings import (
+    AnsibleSettings,
+    Cache,
+    Copies,
+    Images,
+    Limits,
+    Settings,
+    load_settings,
+)
 
 SHIPPED = Path(__file__).resolve().parents[2] / "tm_ansible" / "share" / "settings.yml"
 
@@ -56,7 +64,10 @@ allowed_dirs: [/srv/vms]
 source_dirs: [/srv/images]
 schemes_dir: urls
 content: site
-images: {{mode: "0660", owner: one, group: "107", slack_percent: 5}}
+images: {{mode: "0660", owner: one, group: "107", slack_percent: 5, format: qcow2}}
+copies: {{per_host: 2, front_end: 8, bandwidth_per_host: 100, bandwidth_front_end: 500,
+  route: front_end, compression: never, ciphers: [aes128-gcm@openssh.com, aes128-ctr]}}
+cache: {{directory: /srv/cache, size_gib: 20, age_days: 7}}
 limits: {{action_seconds: 60, silence_seconds: 30, connect_seconds: 5}}
 ansible:
   config: ansible.cfg
@@ -76,7 +87,17 @@ ansible:
         source_dirs=("/srv/images",),
         schemes_dir=f"{here}/urls",
         content=f"{here}/site",
-        images=Images(mode="0660", owner="one", group="107", slack_percent=5),
+        images=Images(mode="0660", owner="one", group="107", slack_percent=5, format="qcow2"),
+        copies=Copies(
+            per_host=2,
+            front_end=8,
+            bandwidth_per_host=100,
+            bandwidth_front_end=500,
+            route="front_end",
+            compression="never",
+            ciphers=("aes128-gcm@openssh.com", "aes128-ctr"),
+        ),
+        cache=Cache(directory="/srv/cache", size_gib=20, age_days=7),
         limits=Limits(action_seconds=60, silence_seconds=30, connect_seconds=5),
         ansible=AnsibleSettings(
             config=f"{here}/ansible.cfg",
@@ -115,6 +136,15 @@ ansible:
         ("images: {mode: 'a+w; rm'}", ["images.mode: expected a mode in quotes"]),
         ("images: {owner: 107}", ["images.owner: expected text or nothing, got a whole number"]),
         ("images: {slack_percent: -1}", ["images.slack_percent: expected a whole number >= 0"]),
+        ("images: {format: vmdk}", ["images.format: expected probe, raw or qcow2, got 'vmdk'"]),
+        ("copies: {per_host: -1}", ["copies.per_host: expected a whole number >= 0, got -1"]),
+        ("copies: {route: detour}", ["copies.route: expected auto, direct or front_end, got"]),
+        ("copies: {compression: true}", ["copies.compression: expected auto, always or never"]),
+        ("copies: {ciphers: [-oProxyCommand=x]}", ["copies.ciphers[0]: expected names that 'ssh"]),
+        ("copies: {ciphers: aes128-ctr}", ["copies.ciphers: expected a list, got text"]),
+        ("copies: {bandwidth: 3}", ["unknown key", "did you mean copies.bandwidth_per_host?"]),
+        ("cache: {directory: cache}", ["cache.directory: expected an absolute path other than /"]),
+        ("cache: {size_gib: 0}", ["cache.size_gib: expected a whole number >= 1, got 0"]),
         ("limits: {connect_seconds: 0}", ["limits.connect_seconds", ">= 1, got 0"]),
         ("limits: {silence_seconds: -1}", ["limits.silence_seconds", ">= 0, got -1"]),
         ("limits: 3", ["limits: expected a mapping, got a whole number"]),
@@ -179,7 +209,7 @@ def test_the_shipped_file_shows_the_defaults(load, tmp_path):
     """With every comment taken away, the file that is installed sets what is the default anyway."""
     text = Template(SHIPPED.read_text()).safe_substitute(name="x", map="x", var="/var")
     assert load(text) == Settings(schemes_dir=str(tmp_path / "schemes"))
-    known = {*Settings.__struct_fields__, "mode", "action_seconds", "config"}
+    known = {*Settings.__struct_fields__, "mode", "action_seconds", "config", "warm"}
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     wanted = [line for line in lines if line.lstrip().split(":")[0] in _all_keys(known)]
     assert load("\n".join(wanted)) == Settings(schemes_dir=str(tmp_path / "schemes"))
@@ -187,7 +217,7 @@ def test_the_shipped_file_shows_the_defaults(load, tmp_path):
 
 
 def _all_keys(known):
-    kinds = (Settings, Images, Limits, AnsibleSettings)
+    kinds = (Settings, Images, Copies, Cache, Limits, AnsibleSettings)
     return known.union(*(kind.__struct_fields__ for kind in kinds))
 
 

@@ -8,11 +8,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tm_ansible.engine.job import Line, Outcome, Severity
+from tm_ansible.engine.job import Line, News, Outcome, Progress, Severity
 from tm_ansible.protocol import clean
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+    from tm_ansible.cli.bar import Bar
 
 _STYLES = {Severity.WARNING: "yellow", Severity.ERROR: "red", Severity.DEBUG: "dim"}
 
@@ -46,13 +48,20 @@ def complain(message: str) -> None:
 
 
 class PlainOutput:
-    """Writes as the guide has it: lines on STDOUT, the error block on STDERR."""
+    """Writes as the guide has it: lines on STDOUT, the error block on STDERR.
 
-    def line(self, line: Line) -> None:
+    Attributes:
+        progress_seconds: how often it wants to hear of progress; None for as it comes.
+    """
+
+    progress_seconds: float | None = None
+
+    def show(self, news: News) -> None:
         """Write a line as it happens; may be called from any thread."""
-        # A reader that has gone does not keep the transfer from its end.
-        with contextlib.suppress(OSError):
-            print(clean(line.text), flush=True)
+        if isinstance(news, Line):
+            # A reader that has gone does not keep the transfer from its end.
+            with contextlib.suppress(OSError):
+                print(clean(news.text), flush=True)
 
     def end(self, outcome: Outcome) -> None:
         """Write the error block if the transfer failed."""
@@ -65,7 +74,9 @@ class PlainOutput:
 
 
 class TerminalOutput(PlainOutput):
-    """The same for a person at a terminal: colours, time, and what is under way."""
+    """The same for a person at a terminal: colours, time, what is under way, and how far it is."""
+
+    progress_seconds = 0.5
 
     def __init__(self, title: str) -> None:
         """Begin.
@@ -77,23 +88,48 @@ class TerminalOutput(PlainOutput):
 
         self._console = Console(highlight=False)
         self._status: Status = self._console.status(clean(title))
+        self._bar: Bar | None = None
         self._start = time.monotonic()
         self._lock = threading.Lock()
         self._status.start()
 
-    def line(self, line: Line) -> None:
-        """Show a line with the time since the beginning."""
+    def show(self, news: News) -> None:
+        """Show a line with the time since the beginning, or how far a copy is."""
+        with self._lock, contextlib.suppress(OSError):
+            if isinstance(news, Line):
+                self._hide_bar()
+                self._print(news)
+            else:
+                self._show_bar(news)
+
+    def _show_bar(self, progress: Progress) -> None:
+        from tm_ansible.cli.bar import Bar  # noqa: PLC0415
+
+        if self._bar and self._bar.is_of(progress):
+            self._bar.show(progress)
+            return
+        self._hide_bar()
+        self._status.stop()  # a console has one live display at a time
+        self._bar = Bar(self._console, progress)
+
+    def _hide_bar(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+            self._status.start()
+
+    def _print(self, line: Line) -> None:
         from rich.text import Text  # noqa: PLC0415
 
         label, colon, rest = clean(line.text).partition(": ")
         text = Text(f"{time.monotonic() - self._start:7.1f} s  ", style="dim")
         text.append(label + colon, style="bold cyan")
         text.append(rest, style=_STYLES.get(line.severity, "not dim"))
-        with self._lock, contextlib.suppress(OSError):
-            self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def end(self, outcome: Outcome) -> None:
         """Show how it ended."""
+        self._hide_bar()
         self._status.stop()
         seconds = time.monotonic() - self._start
         if outcome.reason is None:

@@ -77,12 +77,15 @@ def _check_programs(configuration: Configuration) -> Iterator[Finding]:
         found = shutil.which(name, path=path)
         text = found or f"there is no {name}"
         yield good(_SUBJECT, text) if found else bad(_SUBJECT, text, remedy)
-    for name, package in (("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")):
+    for name, package, use in (
+        ("mke2fs", "e2fsprogs", "some forms of MKIMAGE need"),
+        ("qemu-img", "qemu-utils", "qcow2 images need"),
+    ):
         if found := shutil.which(name, path=path):
             yield good(_SUBJECT, found)
         else:
-            text = f"there is no {name}, which some forms of MKIMAGE need"
-            yield doubtful(_SUBJECT, text, f"install {package} if images are made here")
+            text = f"there is no {name}, which {use}"
+            yield doubtful(_SUBJECT, text, f"install {package} if you have such images")
 
 
 def _check_playbooks(configuration: Configuration) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ def _check_hosts(configuration: Configuration) -> Iterator[Finding]:
 def _job(configuration: Configuration, report: Path) -> Job:
     job = job_for(-1, [], configuration, marker=new_marker())
     playbook = str(configuration.content.root / "playbooks" / "check.yml")
-    probe = PlaybookRun(label="check", playbook=playbook, variables={"tm_report": str(report)})
+    probe = PlaybookRun(labels=("check",), playbook=playbook, variables={"tm_report": str(report)})
     return msgspec.structs.replace(job, actions=(probe,))
 
 
@@ -165,10 +165,12 @@ def _judge_python(host: str, probed: Probed) -> Finding:
 def _judge_programs(host: str, programs: Mapping[str, Any]) -> Iterator[Finding]:
     if not programs.get("mkswap"):
         yield bad(host, "has no mkswap: MKSWAP fails", "install util-linux there")
-    for name, package in (("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")):
+    for name, package, lost in (
+        ("mke2fs", "e2fsprogs", "MKIMAGE cannot make file systems there"),
+        ("qemu-img", "qemu-utils", "qcow2 images are neither made nor accepted there"),
+    ):
         if not programs.get(name):
-            what = "file systems" if name == "mke2fs" else "qcow2 images"
-            text = f"has no {name}: MKIMAGE cannot make {what} there"
+            text = f"has no {name}: {lost}"
             yield doubtful(host, text, f"install {package} there if you need it")
 
 

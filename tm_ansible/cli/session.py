@@ -96,8 +96,12 @@ def carry_out(arguments: argparse.Namespace, actions: Sequence[Action]) -> int:
         _sweep(configuration.environment)
         job = job_for(arguments.vm, actions, configuration, marker=new_marker())
         options = msgspec.structs.replace(job.options, check=arguments.check)
-        title = f"{job.actions[0].label} …" if job.actions else "…"
-        return run_job(msgspec.structs.replace(job, options=options), output(title))
+        title = f"{job.labels[0]} …" if job.actions else "…"
+        shown = output(title)
+        defaults = dict(job.defaults)
+        if shown.progress_seconds:
+            defaults["tm_progress_seconds"] = shown.progress_seconds
+        return run_job(msgspec.structs.replace(job, options=options, defaults=defaults), shown)
 
 
 def new_marker() -> str:
@@ -120,7 +124,7 @@ def run_job(job: Job, shown: PlainOutput) -> int:
     Returns:
         The exit status: 0 for success, 1 for failure.
     """
-    run = ProcessEngine().start(job, shown.line)
+    run = ProcessEngine().start(job, shown.show)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: run.cancel())
     outcome = run.wait()

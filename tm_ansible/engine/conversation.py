@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import select
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +11,8 @@ from typing import IO, cast
 
 import msgspec
 
-from tm_ansible.engine.job import Line, Message, Outcome, Severity
+from tm_ansible.engine.child import Child, open_end
+from tm_ansible.engine.job import Line, Message, News, Outcome, Severity
 from tm_ansible.lines import LineSplitter
 
 _log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ class Conversation:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        process: Child,
         job: bytes,
         wake: int,
-        listener: Callable[[Line], None],
+        listener: Callable[[News], None],
     ) -> None:
         """Prepare; nothing is said yet.
 
@@ -69,7 +69,7 @@ class Conversation:
 
     def run(self) -> None:
         """Talk until the process has exited."""
-        exited = os.pidfd_open(self._process.pid)
+        exited = open_end(self._process.pid)
         try:
             self._serve(exited)
         finally:
@@ -154,11 +154,11 @@ class Conversation:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             _log.debug("the worker wrote no message: %r", line[:200])
             return
-        if isinstance(message, Line):
-            self._listener(message)
-        else:
+        if isinstance(message, Outcome):
             self.outcome = message
             self._end_within(_FAREWELL)
+        else:
+            self._listener(message)
 
     def _read_complaint(self) -> bool:
         chunk = _read(self._stderr)

@@ -1,5 +1,6 @@
 """Ansible's events as ansible-runner reports them, made into types of our own."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from tm_ansible.engine.job import Severity
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LIVE = re.compile(r"tm_log(?: ([IWED]))?: (.*)")
+_MOVING = re.compile(r"tm_progress: (\{.*\})")
+_ACTION = re.compile(r"tm_action: (\{.*\})")
 _EMPTY = ("", "traceback unavailable")
 _COMPLAINT = re.compile(r"(?:\[ERROR\]: |ERROR! )(.*)", re.DOTALL)
 
@@ -26,6 +29,11 @@ class NoHosts:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionBegun:
+    """The next of several actions of one task begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskEnded:
     """A task ended well on a host.
 
@@ -39,6 +47,7 @@ class TaskEnded:
         seconds: how long it took.
         sentences: the result's ``tm_log``.
         message: the result's ``msg``, if it is a text.
+        timed: whether the sentences say themselves how long it took.
     """
 
     task: str
@@ -50,6 +59,7 @@ class TaskEnded:
     seconds: float
     sentences: tuple[str, ...]
     message: str
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,23 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """Where a copy is that a plugin has under way.
+
+    Attributes:
+        name: of what is copied.
+        size: bytes of it; 0 if nobody knows.
+        done: bytes of it that are behind.
+        moved: bytes of data that were moved.
+    """
+
+    name: str
+    size: int
+    done: int
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
 class Complaint:
     """Ansible itself gives up: a playbook, inventory or option it cannot use."""
 
@@ -99,7 +126,16 @@ class Ended:
 
 
 Event: TypeAlias = (
-    PlayStarted | NoHosts | TaskEnded | TaskFailed | Said | Complaint | Printed | Ended
+    PlayStarted
+    | NoHosts
+    | ActionBegun
+    | TaskEnded
+    | TaskFailed
+    | Said
+    | Moving
+    | Complaint
+    | Printed
+    | Ended
 )
 
 
@@ -126,9 +162,34 @@ def _output(stdout: str) -> Event | None:
     text = _ANSI.sub("", stdout).strip()
     if live := _LIVE.fullmatch(text):
         return Said(Severity(live[1] or "I"), live[2])
+    if moving := _MOVING.fullmatch(text):
+        return _moving(moving[1])
+    if action := _ACTION.fullmatch(text):
+        return _action(action[1])
     if complaint := _COMPLAINT.match(text):
         return Complaint(" ".join(complaint[1].split()))
     return Printed(text) if text else None
+
+
+def _moving(text: str) -> Moving | None:
+    try:
+        value = json.loads(text)
+        numbers = (int(value[key]) for key in ("size", "done", "bytes"))
+        return Moving(str(value["name"]), *numbers)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _action(text: str) -> ActionBegun | TaskEnded | None:
+    """One of several actions of a task begins, or ends as a task of its own would."""
+    try:
+        value = json.loads(text)
+        if value.get("begun"):
+            return ActionBegun()
+        data = {"res": value["result"], "duration": value["seconds"], "resolved_role": "one.tm.tm"}
+        return _task_ended(data, skipped=False)
+    except (ValueError, KeyError, AttributeError):
+        return None
 
 
 def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
@@ -143,6 +204,7 @@ def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
         seconds=float(data.get("duration") or 0.0),
         sentences=_sentences(result),
         message=_text(result.get("msg")),
+        timed="copy_seconds" in result,
     )
 
 

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from tm_ansible.engine.job import Job, Line, Outcome, Severity
+from tm_ansible.engine.job import Job, Line, News, Outcome, Severity, Site
 from tm_ansible.errors import EngineError
 
 
@@ -16,7 +16,7 @@ class FakeRun:
         cancelled: set when the driver asks for the end.
     """
 
-    def __init__(self, job: Job, listener: Callable[[Line], None]) -> None:
+    def __init__(self, job: Job, listener: Callable[[News], None]) -> None:
         """Begin; the run lasts until ``finish``."""
         self.job = job
         self.cancelled = threading.Event()
@@ -27,6 +27,10 @@ class FakeRun:
     def say(self, text: str, severity: Severity = Severity.INFO) -> None:
         """Report a line."""
         self._listener(Line(severity=severity, text=text))
+
+    def report(self, news: News) -> None:
+        """Report anything."""
+        self._listener(news)
 
     def finish(self, outcome: Outcome | None = None) -> None:
         """End the run; successfully unless told otherwise."""
@@ -55,7 +59,13 @@ class FakeEngine:
         self.refusal = ""
         self._runs: queue.SimpleQueue[FakeRun] = queue.SimpleQueue()
 
-    def start(self, job: Job, listener: Callable[[Line], None]) -> FakeRun:
+    def warm_up(self, site: Site) -> None:
+        """There is nothing to make ready."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def start(self, job: Job, listener: Callable[[News], None]) -> FakeRun:
         """Start a run that does nothing by itself.
 
         Args:

@@ -20,15 +20,15 @@ class Severity(str, Enum):
 
 
 class PlaybookRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One action of a transfer script, ready to run.
+    """One action of a transfer script, or several that one playbook carries out, ready to run.
 
     Attributes:
-        label: how its log lines and reasons begin: ``CLONE node1``.
+        labels: how the log lines and reasons of each action begin: ``CLONE node1``.
         playbook: absolute path of the playbook, or a collection playbook's full name.
         variables: the play's variables; every string in them is data, never a template.
     """
 
-    label: str
+    labels: tuple[str, ...]
     playbook: str
     variables: dict[str, Value]
 
@@ -74,6 +74,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         vm_id: the VM that oned named, or -1 at a prompt.
         actions: in the order of the script; the first failure ends the job.
         hosts: inventory names that the actions target, added if no inventory knows them.
+        copies: inventory names of the hosts that images are copied to or from, the front-end's too.
         defaults: variables of the group ``all``, below everything a site sets.
         options: how Ansible is run.
         environment: the whole environment of the run; nothing else is inherited.
@@ -84,10 +85,34 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     vm_id: int
     actions: tuple[PlaybookRun, ...]
     hosts: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     defaults: dict[str, Value] = {}
     options: RunOptions = RunOptions()
     environment: dict[str, str] = {}
     collections: str
+    marker: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of all actions, in order."""
+        return tuple(label for run in self.actions for label in run.labels)
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of warm workers is made for; a job with other values starts cold.
+
+    Attributes:
+        environment: the whole environment of runs.
+        collections: directory that holds ``ansible_collections/one/tm``.
+        options: how Ansible is run.
+        defaults: variables of the group ``all``.
+        marker: begins the marker of every process of the driver.
+    """
+
+    environment: dict[str, str]
+    collections: str
+    options: RunOptions
+    defaults: dict[str, Value]
     marker: str
 
 
@@ -96,6 +121,24 @@ class Line(msgspec.Struct, frozen=True, tag="line"):
 
     severity: Severity
     text: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """Where a copy is, for people who watch; the VM's log has lines of its own.
+
+    Attributes:
+        label: of the action.
+        name: of what is copied.
+        size: bytes of it, holes included; 0 if nobody knows.
+        done: bytes of it that are behind.
+        moved: bytes of data that were moved.
+    """
+
+    label: str
+    name: str
+    size: int
+    done: int
+    moved: int
 
 
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
@@ -112,7 +155,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     cancelled: bool = False
 
 
-Message: TypeAlias = Line | Outcome
+# What a run tells while it lasts.
+News: TypeAlias = Line | Progress
+Message: TypeAlias = Line | Progress | Outcome
 
 
 class Run(Protocol):
@@ -128,12 +173,22 @@ class Run(Protocol):
 class Engine(Protocol):
     """Starts jobs. The real one is ``engine.process``, its sibling for tests ``engine.fake``."""
 
-    def start(self, job: Job, listener: Callable[[Line], None]) -> Run:
+    def warm_up(self, site: Site) -> None:
+        """Make ready for jobs of a site; returns at once.
+
+        Args:
+            site: what its jobs have in common.
+        """
+
+    def close(self) -> None:
+        """End what is kept ready. Jobs under way go on."""
+
+    def start(self, job: Job, listener: Callable[[News], None]) -> Run:
         """Start a job.
 
         Args:
             job: what to do.
-            listener: called from another thread with each line as it happens.
+            listener: called from another thread with each line, and with progress, as it happens.
 
         Raises:
             EngineError: the worker process could not be started.

@@ -6,12 +6,17 @@ die before children. What stays is the environment a process was started with: `
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import time
 from pathlib import Path
 
 VARIABLE = "TM_ANSIBLE_RUN"
+# In the environment of what is to hear of the end last: it carries messages of the others.
+LAST = "TM_ANSIBLE_LAST"
+
+_ROOM = 128
 
 # Time between two looks, in seconds; each reads the environment of every process.
 _PAUSE = 0.02
@@ -36,6 +41,9 @@ def find(marker: str) -> list[int]:
 def end(marker: str, patience_seconds: float = 3.0) -> list[int]:
     """End the processes of a run: SIGTERM first, SIGKILL to what is left in half the time.
 
+    Those with TM_ANSIBLE_LAST in their environment get SIGTERM when no other is left: by them the
+    others tell the hosts that it is over.
+
     Args:
         marker: as for ``find``.
         patience_seconds: longest time until the proof, in seconds.
@@ -52,10 +60,45 @@ def end(marker: str, patience_seconds: float = 3.0) -> list[int]:
         if waited > patience_seconds / 2:
             _send(signal.SIGKILL, set(left), marker)
         else:
-            _send(signal.SIGTERM, set(left) - told, marker)
-            told.update(left)
+            first = {pid for pid in left if not _is_last(pid)} or set(left)
+            _send(signal.SIGTERM, first - told, marker)
+            told |= first
         time.sleep(_PAUSE)
     return left
+
+
+def room_for(marker: str) -> str:
+    """Return a value of TM_ANSIBLE_RUN for a process whose forks will ``adopt`` markers.
+
+    Args:
+        marker: of that process; short of 128 bytes.
+    """
+    return f"{marker}.".ljust(_ROOM, "_")
+
+
+def adopt(marker: str) -> None:
+    """Bear a marker from now on, in a fork of a process that was started with ``room_for``.
+
+    The environment that others see is the memory that the program was started with
+    (``proc(5)``: ``env_start`` of ``/proc/<pid>/stat``), which a fork has inherited.
+
+    Args:
+        marker: of the run.
+
+    Raises:
+        ValueError: the process has no room for it.
+    """
+    os.environ[VARIABLE] = marker
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    begin, end = int(fields[47]), int(fields[48])
+    block = b"\0" + ctypes.string_at(begin, end - begin)
+    name = f"\0{VARIABLE}=".encode()
+    at = block.index(name) + len(name) - 1
+    room = block.index(b"\0", at + 1) - 1 - at
+    value = marker.encode()
+    if len(value) > room:
+        raise ValueError(f"no room for the marker {marker}")
+    ctypes.memmove(begin + at, value.ljust(room, b"\0"), room)
 
 
 def _belongs(pid: int, marker: str) -> bool:
@@ -65,6 +108,13 @@ def _belongs(pid: int, marker: str) -> bool:
         return False
     closing = "" if marker.endswith(".") else "\0"
     return f"\0{VARIABLE}={marker}{closing}".encode() in environment
+
+
+def _is_last(pid: int) -> bool:
+    try:
+        return f"\0{LAST}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 def _send(number: signal.Signals, pids: set[int], marker: str) -> None:

@@ -8,6 +8,8 @@ import yaml
 
 from tm_ansible.engine.job import Job, Value
 
+# A pattern that matches no host.
+_NOBODY = "all:!all"
 # A mux that died without a word would hang a run for ever; ssh's own defaults send no probes.
 _SSH_ARGUMENTS = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
@@ -18,7 +20,7 @@ class _Unsafe(str):
     __slots__ = ()
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Writes ``_Unsafe`` texts with Ansible's tag for them."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
@@ -55,9 +57,7 @@ def write_project(directory: Path, job: Job, marker_play: str) -> Path:
 def _plays(job: Job, marker_play: str) -> list[dict[str, Any]]:
     plays: list[dict[str, Any]] = []
     for action in job.actions:
-        plays.append(
-            {"name": marker_play, "hosts": "localhost", "gather_facts": False, "tasks": []}
-        )
+        plays.append({"name": marker_play, "hosts": _NOBODY, "gather_facts": False, "tasks": []})
         plays.append(
             {
                 "name": "Run the action",

@@ -17,8 +17,10 @@ from typing import IO
 import msgspec
 
 from tm_ansible.engine import marked
+from tm_ansible.engine.child import Child
 from tm_ansible.engine.conversation import Conversation
-from tm_ansible.engine.job import Job, Line, Outcome
+from tm_ansible.engine.job import Job, Line, News, Outcome, Site
+from tm_ansible.engine.warm.client import WarmWorkers
 from tm_ansible.errors import EngineError
 
 _log = logging.getLogger(__name__)
@@ -43,8 +45,22 @@ class ProcessEngine:
             worker: the module whose main program is the worker.
         """
         self._worker = worker
+        self._warm: WarmWorkers | None = None
 
-    def start(self, job: Job, listener: Callable[[Line], None]) -> "ProcessRun":
+    def warm_up(self, site: Site) -> None:
+        """Begin to load Ansible, so that jobs of a site will not have to.
+
+        Args:
+            site: what its jobs have in common; others start cold.
+        """
+        self._warm = WarmWorkers(site)
+
+    def close(self) -> None:
+        """End what waits for jobs."""
+        if self._warm:
+            self._warm.close()
+
+    def start(self, job: Job, listener: Callable[[News], None]) -> "ProcessRun":
         """Start a job.
 
         Args:
@@ -67,7 +83,8 @@ class ProcessEngine:
         except OSError as error:
             raise EngineError(f"no directory for temporary files: {error}") from error
         try:
-            process = _spawn(self._worker, job, directory)
+            warm = self._warm.start(job, directory) if self._warm else None
+            process = warm or _spawn(self._worker, job, directory)
             return ProcessRun(job, encoded, listener, process, directory)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(directory, ignore_errors=True)
@@ -81,8 +98,8 @@ class ProcessRun:
         self,
         job: Job,
         encoded: bytes,
-        listener: Callable[[Line], None],
-        process: "subprocess.Popen[bytes]",
+        listener: Callable[[News], None],
+        process: Child,
         directory: Path,
     ) -> None:
         """Start the thread.
@@ -103,8 +120,8 @@ class ProcessRun:
         self._listener = listener
         self._process = process
         self._directory = directory
-        self._label = job.actions[0].label if job.actions else "transfer"
-        self._labels = {action.label for action in job.actions}
+        self._label = job.labels[0] if job.actions else "transfer"
+        self._labels = set(job.labels)
         self._outcome = Outcome(reason=f"{self._label}: internal error, see the driver's log")
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -144,12 +161,12 @@ class ProcessRun:
                 self._let_go()
             self._ended.set()
 
-    def _hear(self, line: Line) -> None:
-        """Pass a line on and note which action it tells of."""
-        label = line.text.partition(": ")[0]
+    def _hear(self, news: News) -> None:
+        """Pass on what the run tells, and note of which action it is."""
+        label = news.text.partition(": ")[0] if isinstance(news, Line) else news.label
         if label in self._labels:
             self._label = label
-        self._listener(line)
+        self._listener(news)
 
     def _end_processes(self) -> None:
         """End all that the run has started. Looking takes descriptors, which may be scarce."""
@@ -194,7 +211,7 @@ class ProcessRun:
         if conversation.cancelled:
             return Outcome(reason=f"{self._label}: cancelled", cancelled=True)
         complaints = tuple(conversation.complaints)
-        cause = _death(self._process.returncode)
+        cause = _end(self._process.returncode)
         return Outcome(reason=f"{self._label}: the worker process {cause}", detail=complaints)
 
 
@@ -237,14 +254,16 @@ def _close(stream: IO[bytes] | None) -> None:
             stream.close()
 
 
-def _abandon(process: "subprocess.Popen[bytes]") -> None:
+def _abandon(process: Child) -> None:
     process.kill()
-    process.communicate()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        _close(stream)
 
 
-def _death(status: int | None) -> str:
+def _end(status: int | None) -> str:
     if status is None:
-        return "does not end"
+        return "ended, nobody knows how"
     if status >= 0:
         return f"ended with status {status} and told no outcome"
     with contextlib.suppress(ValueError):

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from tm_ansible.engine.causes import plain_cause, plain_complaint
 from tm_ansible.engine.events import (
+    ActionBegun,
     Complaint,
     Ended,
     Event,
+    Moving,
     NoHosts,
     PlayStarted,
     Printed,
@@ -15,7 +17,7 @@ from tm_ansible.engine.events import (
     TaskEnded,
     TaskFailed,
 )
-from tm_ansible.engine.job import Line, Outcome, Severity
+from tm_ansible.engine.job import Line, News, Outcome, Progress, Severity
 
 # Of what Ansible prints when it gives up, for the error block.
 _MOST_LINES = 20
@@ -36,6 +38,7 @@ _SILENT = frozenset(
         "ansible.builtin.set_fact",
         "ansible.builtin.setup",
         "ansible.builtin.validate_argument_spec",
+        "one.tm.actions",
         "one.tm.log",
     )
 )
@@ -67,19 +70,21 @@ class Report:
     complaint: list[str] = field(default_factory=list)
     ended: bool = False
 
-    def feed(self, event: Event) -> list[Line]:
+    def feed(self, event: Event) -> Sequence[News]:
         """Take note of an event.
 
         Returns:
-            The lines that the VM's log gets for it.
+            The lines that the VM's log gets for it, or the progress that it tells.
         """
         match event:
             case PlayStarted(name) if name == self.marker:
                 return self._begin_next()
+            case ActionBegun() if len(self.begun) < len(self.labels):
+                return self._begin_next()
             case PlayStarted() | NoHosts() if self.begun:
                 self.begun[-1].ran = False
-            case Said(severity, text):
-                return [self._line(text, severity)]
+            case Said() | Moving():
+                return [self._news(event)]
             case TaskEnded() if self.begun:
                 return self._task_ended(event, self.begun[-1])
             case TaskFailed():
@@ -127,12 +132,18 @@ class Report:
             return []
         return [self._line(f"done{_duration(self.begun[-1].seconds, changed=True)}")]
 
+    def _news(self, event: Said | Moving) -> News:
+        if isinstance(event, Said):
+            return self._line(event.text, event.severity)
+        return Progress(self.label, event.name, event.size, event.done, event.moved)
+
     def _task_ended(self, event: TaskEnded, action: _Progress) -> list[Line]:
         action.ran = True
         action.seconds += event.seconds
         if event.skipped or event.module in _SILENT:
             return []
-        end = _place(event.elsewhere) + _duration(event.seconds, changed=event.changed)
+        took = "" if event.timed else _duration(event.seconds, changed=event.changed)
+        end = _place(event.elsewhere) + took
         if event.sentences:
             return [
                 *(self._line(sentence) for sentence in event.sentences[:-1]),

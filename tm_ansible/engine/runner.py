@@ -4,15 +4,17 @@ import codecs
 import os
 import shlex
 import shutil
+import subprocess
 import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import ansible_runner
+import ansible_runner.runner
 from ansible_runner.utils import OutputEventFilter
 
 from tm_ansible.engine.events import Event, parse_event
@@ -25,13 +27,23 @@ _CHUNK = 65536
 _LAST_OUTPUT_SECONDS = 2.0
 
 
-def run(job: Job, marker_play: str, on_event: Callable[[Event], None]) -> int | None:
+# As ``subprocess.run``, which ansible-runner calls.
+Launch: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run(
+    job: Job,
+    marker_play: str,
+    on_event: Callable[[Event], None],
+    launch: Launch | None = None,
+) -> int | None:
     """Run a job to its end in a private directory that is removed afterwards.
 
     Args:
         job: what to run.
         marker_play: name of the empty play in front of each action.
         on_event: called with each event as it happens; must be quick.
+        launch: runs ansible-playbook; None for a new process.
 
     Returns:
         ansible-playbook's exit status, or None if it has none.
@@ -45,6 +57,8 @@ def run(job: Job, marker_play: str, on_event: Callable[[Event], None]) -> int | 
         raise EngineError(f"no directory for temporary files: {error}") from error
     try:
         playlist = write_project(directory, job, marker_play)
+        if launch and hasattr(ansible_runner.runner, "run_subprocess"):
+            ansible_runner.runner.run_subprocess = launch
         return _run(_configure(directory, playlist, job), on_event)
     except OSError as error:
         raise EngineError(f"cannot prepare the run: {error}") from error
@@ -52,6 +66,18 @@ def run(job: Job, marker_play: str, on_event: Callable[[Event], None]) -> int | 
         raise EngineError(f"ansible-runner: {error}") from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def environment(directory: Path, options: RunOptions) -> dict[str, str]:
+    """Give the variables of ansible-playbook's environment that are set for a run.
+
+    Args:
+        directory: the run's own.
+        options: how Ansible is run.
+    """
+    job = Job(vm_id=-1, actions=(), options=options, collections="", marker="")
+    config = _configure(directory, directory / "none.yml", job)
+    return {str(name): str(value) for name, value in config.env.items()}
 
 
 def _configure(directory: Path, playlist: Path, job: Job) -> ansible_runner.RunnerConfig:

@@ -25,22 +25,25 @@ from tm_ansible.errors import EngineError
 _WATCH_SECONDS = 0.25
 
 
-def main() -> int:
+def main(launch: runner.Launch | None = None) -> int:
     """Carry out the job on stdin.
+
+    Args:
+        launch: runs ansible-playbook; None to start a new process.
 
     Returns:
         The process's exit status: 0 once an outcome was written, good or bad.
     """
     messages = _Messages(_private_stdout())
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    messages.put(_carry_out(job, messages))
+    messages.put(_carry_out(job, messages, launch))
     messages.close()
     return 0
 
 
-def _carry_out(job: Job, messages: "_Messages") -> Outcome:
+def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) -> Outcome:
     marker_play = f"tm_ansible {uuid.uuid4().hex}"
-    report = Report(labels=[action.label for action in job.actions], marker=marker_play)
+    report = Report(labels=job.labels, marker=marker_play)
     limits = Limits(job.options.action_seconds, job.options.silence_seconds)
 
     def on_event(event: Event) -> None:
@@ -51,7 +54,7 @@ def _carry_out(job: Job, messages: "_Messages") -> Outcome:
     watch = _Watch(job.marker, limits)
     watch.start()
     try:
-        status = runner.run(job, marker_play, on_event)
+        status = runner.run(job, marker_play, on_event, launch)
     except EngineError as error:
         return Outcome(reason=f"{report.label}: {error}")
     if watch.cause:

@@ -1,0 +1,126 @@
+"""Copies that are cut off at random moments: a wrong file never has the final name.
+
+``TM_SEED`` repeats what chance decided; it is printed by each test. ``make faults`` cuts far more
+often than the short form does.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import images
+from tests.support.copies import MEBIBYTES, Action, World
+from tests.support.faulty import Cutter, Run, wait_gone, wait_written
+from tests.support.processes import wait_until
+
+LONG = 20
+KINDS = ("client", "server", "program", "ours")
+VERBS = ("CLONE", "MV")
+# Seconds within which a cut that comes by the clock falls: a whole run takes about so long.
+WHOLE_RUN_SECONDS = 6.0
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(params=range(LONG))
+def number(request: pytest.FixtureRequest) -> int:
+    """Have a test run many times."""
+    return int(request.param)
+
+
+def cut_at_random(world: World, action: Action, cutter: Cutter, kind: str, run: Run) -> str:
+    """Wait for a moment that chance chooses, cut, and tell what was done."""
+    if cutter.chance.random() < 0.7:
+        size = cutter.chance.randrange((MEBIBYTES + 1) << 20)
+        wait_written(run, world.seen(action.hosts[1], action.destination).parent, size)
+        moment = f"after {size >> 20} MiB"
+    else:
+        seconds = cutter.chance.uniform(0, WHOLE_RUN_SECONDS)
+        time.sleep(seconds)
+        moment = f"after {seconds:.2f} s"
+    return f"{kind} {moment}: {getattr(cutter, kind)(run)}"
+
+
+def check_never_wrong(world: World, action: Action) -> bool:
+    """Check that nothing is wrong or lost; tell whether all has arrived."""
+    source = world.seen(action.hosts[0], action.source)
+    destination = world.seen(action.hosts[1], action.destination)
+    has_arrived = os.path.lexists(destination)
+    if has_arrived:
+        assert images.fingerprint(destination) == action.whole, "a wrong file has the final name"
+    elif os.path.lexists(source):
+        assert images.fingerprint(source) == action.whole, "the source is no longer whole"
+    else:
+        pytest.fail("neither the source nor the destination is there")
+    return has_arrived
+
+
+def check_cut(world: World, action: Action, cutter: Cutter, kind: str, output: Path) -> None:
+    """Cut a copy, look, repeat it, and look again."""
+    with world.run(action, output, is_slow=True) as run:
+        done = cut_at_random(world, action, cutter, kind, run)
+        print(done)  # noqa: T201 - shown where a test fails
+        status = run.wait()
+        print(status, run.output)  # noqa: T201
+        assert wait_gone(lambda: cutter.programs(run)), "our programs outlive what started them"
+    has_arrived = check_never_wrong(world, action)
+    assert has_arrived or status != 0
+    with world.run(action, output) as again:
+        assert again.wait() == 0, again.output
+    assert check_never_wrong(world, action)
+    assert action.verb == "CLONE" or not os.path.lexists(world.seen(action.hosts[0], action.source))
+    wait_until(lambda: not world.left_over(action), 5)
+
+
+ROUTES = {
+    "CLONE": [("localhost", "node1"), ("node1", "node2")],
+    "MV": [("node1", "localhost"), ("node1", "node2")],
+}
+
+
+def cut_between_hosts(
+    world: World, kind: str, verb: str, chance: random.Random, output: Path
+) -> None:
+    """Cut a copy that goes by ssh, on a route that chance chooses."""
+    hosts = chance.choice(ROUTES[verb])
+    taking_part = [world.nodes[host] for host in hosts if host in world.nodes]
+    cutter = Cutter(taking_part, world.control_path_dir, chance)
+    check_cut(world, world.action(verb, hosts), cutter, kind, output)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut(remote: World, kind: str, chance: random.Random, tmp_path: Path) -> None:
+    """A copy cut by the end of a connection, a program or our processes is whole or not there."""
+    cut_between_hosts(remote, kind, chance.choice(VERBS), chance, tmp_path / "output")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("number")
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_often(
+    remote: World, kind: str, verb: str, chance: random.Random, tmp_path: Path
+) -> None:
+    """The same for each way and verb, many times."""
+    cut_between_hosts(remote, kind, verb, chance, tmp_path / "output")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_cut_on_one_host(local: World, verb: str, chance: random.Random, tmp_path: Path) -> None:
+    """A copy or move to another file system that is cut is whole or not there."""
+    cutter = Cutter([], local.control_path_dir, chance)
+    action = local.action(verb, ("localhost", "localhost"))
+    check_cut(local, action, cutter, "ours", tmp_path / "output")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("number")
+@pytest.mark.parametrize("verb", VERBS)
+def test_cut_on_one_host_often(
+    local: World, verb: str, chance: random.Random, tmp_path: Path
+) -> None:
+    """The same, many times."""
+    test_cut_on_one_host(local, verb, chance, tmp_path)

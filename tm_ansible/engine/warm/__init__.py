@@ -1,0 +1,1 @@
+"""Runs that start from a process in which Ansible is loaded already."""

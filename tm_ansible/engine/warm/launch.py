@@ -1,0 +1,97 @@
+"""A process that waits for ansible-playbook's command line, forked before there are threads."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tm_ansible.engine.warm import playbook
+
+_MESSAGE_BYTES = 1 << 20
+
+
+class _Run(msgspec.Struct, frozen=True):
+    command: list[str]
+    environment: dict[str, str]
+    directory: str
+
+
+class Playbook:
+    """One run of ansible-playbook, in a process that is there already."""
+
+    def __init__(self) -> None:
+        """Fork the process."""
+        self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._socket.close()
+            _serve(far)
+        far.close()
+
+    def run(
+        self, command: Sequence[str], *, env: Mapping[str, str], check: bool, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ansible-playbook; an environment that is not ours gets a new process.
+
+        Args:
+            command: its command line.
+            env: all its variables.
+            check: whether an exit status but 0 is an error.
+            **options: of ``subprocess.run``.
+
+        Returns:
+            as ``subprocess.run``.
+
+        Raises:
+            CalledProcessError: as ``subprocess.run``.
+        """
+        status = self._run(command, env, options)
+        if status is None:
+            return subprocess.run(command, env=env, check=check, **options)
+        if check and status:
+            raise subprocess.CalledProcessError(status, command)
+        return subprocess.CompletedProcess(command, status)
+
+    def _run(
+        self, command: Sequence[str], environment: Mapping[str, str], options: Mapping[str, Any]
+    ) -> int | None:
+        """Return the exit status; None if nothing was begun."""
+        if playbook.differs(environment):
+            self._end()
+            return None
+        run = _Run(list(command), dict(environment), str(options["cwd"]))
+        descriptors = [options[name] for name in ("stdin", "stdout", "stderr")]
+        try:
+            socket.send_fds(self._socket, [msgspec.json.encode(run)], descriptors)
+        except OSError:
+            self._end()
+            return None
+        return self._end()
+
+    def _end(self) -> int:
+        self._socket.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def _serve(control: socket.socket) -> None:
+    status = 70
+    try:
+        message, descriptors, _flags, _address = socket.recv_fds(control, _MESSAGE_BYTES, 3)
+        control.close()
+        if message:
+            for number, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            run = msgspec.json.decode(message, type=_Run)
+            os.chdir(run.directory)
+            status = playbook.run(run.command, run.environment)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

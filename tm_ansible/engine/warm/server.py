@@ -1,0 +1,181 @@
+"""The server of warm workers: loads Ansible once, then forks a worker for each run.
+
+Started as ``python -m tm_ansible.engine.warm.server <descriptor>``, with one end of a socket pair.
+The driver sends a ``Site``, and is told when a playbook has run; then it sends a ``Start`` for each
+run. When the socket closes, or what was loaded is no longer what the disk has, the server ends;
+workers under way stay.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from tm_ansible.engine import marked
+from tm_ansible.engine.job import Site
+from tm_ansible.engine.warm.messages import Answer, Start
+
+READY = b"ready"
+STALE = b"stale"
+# What ps(1) shows: of a server that is ready, and of a worker.
+IDLE = "tm-warm"
+BUSY = "tm-worker"
+MESSAGE_BYTES = 1 << 20
+_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
+
+
+def main() -> int:
+    """Serve until the driver closes the socket.
+
+    Returns:
+        the process's exit status.
+    """
+    control = socket.socket(fileno=int(sys.argv[1]))
+    site = msgspec.json.decode(control.recv(MESSAGE_BYTES), type=Site)
+    with tempfile.TemporaryDirectory(prefix="tm-warm-", ignore_cleanup_errors=True) as directory:
+        signature = _load(site, Path(directory))
+        _call_yourself(IDLE)
+        _be_silent()
+        control.send(READY)
+        _Server(control, site, signature).serve()
+    return 0
+
+
+def _be_silent() -> None:
+    """Let go of the pipe for complaints: from now on nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _call_yourself(name: str) -> None:
+    Path("/proc/self/comm").write_text(name)
+
+
+def _load(site: Site, directory: Path) -> Callable[[], object]:
+    """Import Ansible in the environment of runs, and run a playbook of every kind.
+
+    Returns:
+        gives the state on disk of all that is loaded.
+    """
+    from tm_ansible.engine import runner  # noqa: PLC0415 - in the order of need
+
+    os.environ.update(runner.environment(directory, site.options))
+    from tm_ansible.engine.warm import warmup  # noqa: PLC0415 - imports Ansible, which reads that
+
+    warmup.warm_up(site, directory)
+    gc.collect()
+    gc.freeze()
+    return warmup.Signature(site)
+
+
+class _Server:
+    """Forks workers and tells how they ended."""
+
+    def __init__(self, control: socket.socket, site: Site, signature: Callable[[], object]) -> None:
+        self._control = control
+        self._site = site
+        self._signature = signature
+        self._loaded = signature()
+        self._answers: dict[int, int] = {}
+        self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._writing = writing
+
+    def serve(self) -> None:
+        signal.set_wakeup_fd(self._writing)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if self._wake in ready:
+                self._reap()
+            if self._control.fileno() in ready and not self._take():
+                return
+
+    def _take(self) -> bool:
+        """Take one request; return whether there may be more."""
+        message, descriptors, _flags, _address = socket.recv_fds(self._control, MESSAGE_BYTES, 4)
+        if not message:
+            return False
+        try:
+            if self._signature() != self._loaded:
+                self._control.send(STALE)
+                return False
+            self._start(msgspec.json.decode(message, type=Start), descriptors)
+        finally:
+            for descriptor in descriptors[:3]:
+                os.close(descriptor)
+        return True
+
+    def _start(self, request: Start, descriptors: list[int]) -> None:
+        answers = descriptors[3]
+        pid = os.fork()
+        if pid == 0:
+            own = (self._control.fileno(), self._wake, self._writing)
+            _enter(request, self._site, descriptors, [*own, *self._answers.values()])
+            _work()
+        self._answers[pid] = answers
+        _answer(answers, Answer(pid=pid))
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                answers = self._answers.pop(pid)
+                _answer(answers, Answer(pid=pid, status=status))
+                os.close(answers)
+
+
+def _answer(descriptor: int, answer: Answer) -> None:
+    with contextlib.suppress(OSError):
+        os.write(descriptor, msgspec.json.encode(answer) + b"\n")
+
+
+def _enter(request: Start, site: Site, descriptors: Sequence[int], not_ours: Sequence[int]) -> None:
+    """Make this fork what a process started for the run would be."""
+    os.setsid()
+    _call_yourself(BUSY)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, number)
+    for descriptor in (*descriptors, *not_ours):
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(site.environment, TMPDIR=request.directory)
+    tempfile.tempdir = request.directory
+    marked.adopt(request.marker)
+    os.chdir(_PACKAGE_PARENT)
+
+
+def _work() -> NoReturn:
+    """Do what a worker process does, and exit."""
+    status = 70
+    try:
+        from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
+        from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
+
+        status = worker.main(Playbook().run)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Loads Ansible and the content by running every kind of action once, where nothing can happen."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ansible.release
+from ansible import constants
+from ansible.plugins.loader import action_loader, callback_loader, connection_loader
+
+from tm_ansible import __file__ as package
+from tm_ansible.engine.job import Job, PlaybookRun, Site
+from tm_ansible.engine.playlist import write_project
+from tm_ansible.engine.warm import caches, playbook, tasks
+
+_MODELS = ("nfs", "shared", "ssh")
+_CONTENT = ("playbooks", "plugins", "roles")
+
+
+class Signature:
+    """Gives the state on disk of what is loaded: content, ansible.cfg, Ansible and this package."""
+
+    def __init__(self, site: Site) -> None:
+        """Know where to look.
+
+        Args:
+            site: names the content.
+        """
+        self._root = _content(site)
+        single = (constants.CONFIG_FILE, ansible.release.__file__, package)
+        self._single = [path for path in single if path]
+        self._single += [path for path in _plugin_directories() if Path(path).is_dir()]
+
+    def __call__(self) -> object:
+        """Return something that is equal as long as nothing has changed."""
+        found = [_state(path) for path in self._single]
+        for name in _CONTENT:
+            found += _states(f"{self._root}/{name}")
+        return found
+
+
+def warm_up(site: Site, directory: Path) -> None:
+    """Run playbooks in this process.
+
+    Args:
+        site: for whose runs.
+        directory: a private directory; what the playbooks do, they do there.
+    """
+    tasks.stay_in_process()
+    content = caches.ContentCache(Path(_content(site)))
+    content.install()
+    caches.remember_templates()
+    restore = playbook.keep_loaders()
+    playlist = write_project(directory, _job(site, directory), "warm up")
+    arguments = ["ansible-playbook", "-i", str(directory / "inventory.yml"), str(playlist)]
+    with _silently(), _quiet_callbacks():
+        status = playbook.run(arguments, dict(os.environ))
+        for name in ("transfer", "download", "script", "run"):
+            action_loader.get(f"one.tm.{name}", class_only=True)
+        connection_loader.get("ssh", class_only=True)
+    if status:
+        raise RuntimeError(f"the playbooks that warm up ended with status {status}")
+    restore()
+    content.prepare()
+
+
+def _content(site: Site) -> str:
+    return f"{site.collections}/ansible_collections/one/tm"
+
+
+def _job(site: Site, directory: Path) -> Job:
+    place = directory / "place"
+    place.mkdir()
+    runs = [run for model in _MODELS for run in _runs(site, place / model, model)]
+    defaults = dict(site.defaults)
+    defaults |= {"tm_allowed_dirs": [str(place)], "tm_source_dirs": [], "tm_cache_dir": ""}
+    defaults |= {"tm_owner": "", "tm_group": ""}
+    return Job(
+        vm_id=-1,
+        actions=tuple(runs),
+        defaults=defaults,
+        collections=site.collections,
+        marker="",
+    )
+
+
+def _runs(site: Site, place: Path, model: str) -> Iterator[PlaybookRun]:
+    place.mkdir()
+    (place / "image").write_bytes(b"\1")
+    source, other = f"localhost:{place}/image", f"localhost:{place}/other/disk"
+    for verb, values in (
+        ("clone", {"tm_source": source, "tm_destination": f"{other}.0"}),
+        ("mkswap", {"tm_size_mib": 1, "tm_destination": f"{other}.1"}),
+        ("ln", {"tm_source": source, "tm_destination": f"{other}.2"}),
+        ("mv", {"tm_source": f"{other}.0", "tm_destination": f"localhost:{place}/disk.0"}),
+        ("delete", {"tm_source": f"localhost:{place}/other"}),
+    ):
+        path = f"{_content(site)}/playbooks/{model}/{verb}.yml"
+        common: dict[str, Any] = {"tm_verb": verb.upper(), "tm_vm_id": 0, "tm_host": "localhost"}
+        yield PlaybookRun(labels=(verb,), playbook=path, variables=common | values)
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Send what Ansible prints nowhere."""
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in enumerate(kept, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)
+
+
+@contextmanager
+def _quiet_callbacks() -> Iterator[None]:
+    """Load no callback but Ansible's own: nobody is to hear of this run.
+
+    ansible-runner's changes Ansible when it is imported, so each run must import it for itself.
+    """
+    kept = constants.DEFAULT_STDOUT_CALLBACK, constants.CALLBACKS_ENABLED, callback_loader.config
+    constants.DEFAULT_STDOUT_CALLBACK, constants.CALLBACKS_ENABLED = "minimal", []
+    callback_loader.config, callback_loader._paths = [], None
+    try:
+        yield
+    finally:
+        constants.DEFAULT_STDOUT_CALLBACK, constants.CALLBACKS_ENABLED = kept[:2]
+        callback_loader.config, callback_loader._paths = kept[2], None
+
+
+def _plugin_directories() -> list[str]:
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    names = [each.config for _, each in loader.get_all_plugin_loaders()]
+    return sorted({str(path) for paths in names for path in paths or ()})
+
+
+def _states(directory: str) -> list[object]:
+    found: list[object] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name == "__pycache__" or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                found += _states(entry.path)
+            else:
+                status = entry.stat()
+                found.append((entry.path, status.st_mtime_ns, status.st_size))
+    return found
+
+
+def _state(path: str) -> object:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return (path, None, None)
+    return (path, status.st_mtime_ns, status.st_size)
