@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
 	pyproject.toml galaxy.yml
 
-.PHONY: help demo test lint bench check-python clean
+.PHONY: help demo test faults lint bench bench-data check-python clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -30,9 +30,13 @@ $(VENV)/tools: $(VENV)/installed
 demo: $(VENV)/installed ## install into .venv and carry one VM through its whole life on this machine
 	$(BIN)/tm-ansible demo
 
-test: $(VENV)/tools ## install what the tests need and run them all
+test: $(VENV)/tools ## install what the tests need and run them all, but the long ones
 	@tools/prerequisites tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+faults: $(VENV)/tools ## cut copies and flip bits hundreds of times (half an hour)
+	@tools/prerequisites tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
 lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/ruff format --check .
@@ -40,10 +44,13 @@ lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=.collections $(BIN)/ansible-lint
 
-bench: $(VENV)/tools ## our driver beside a shell driver, our copies beside scp, tar and cat (ten minutes)
+bench: $(VENV)/tools ## our driver beside a shell driver, whole transfers
 	@tools/prerequisites tests
 	$(BIN)/python -m benchmarks.transfers --rounds 7 --at-once 30
-	$(BIN)/python -m benchmarks.data_path --repeat 1
+
+bench-data: $(VENV)/tools ## our copies beside scp, rsync, tar and cat, with their targets (half an hour)
+	@tools/prerequisites bench
+	$(BIN)/python -m benchmarks.data_path
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache dist .ansible .mypy_cache .ruff_cache .hypothesis

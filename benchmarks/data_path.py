@@ -1,242 +1,236 @@
-"""Image copies to a host by ssh: ours beside scp, tar and cat, in one run.
+"""Copies of images: ours beside scp, rsync, tar and cat, in one run, with what is to be reached.
 
     python -m benchmarks.data_path [--size-mib 1024] [--repeat 3] [CASE ...]
 
-Needs root: the host is an sshd of its own on 127.0.0.2, as in the tests. Every copy is flushed to
-disk, and every one is compared with its source. Ours is a whole ``tm-ansible run``; the time of
-the copying task alone, as the VM's log has it, stands beside it. The output is a table in Markdown.
+Needs root: hosts are sshd processes of their own, as in the tests. The tools take turns; figures
+are medians. The time of every tool includes a flush of what it wrote (fsync of each file and of
+its directory), and every copy is compared with its source. The output is in Markdown.
 """
 
 import argparse
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
+from benchmarks import images, local, tools
+from benchmarks.tools import Job, Tool
+from benchmarks.world import (
+    FAR,
+    Reached,
+    link,
+    machine,
+    missing_for_links,
+    running_host,
+    scratch,
+)
 
-MIB = 1024 * 1024
-ROOT = Path(__file__).resolve().parents[1]
-FAST_CIPHER = "aes128-gcm@openssh.com"
+MEGABITS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """A host, and what is needed to reach it by hand and by Ansible.
+class Case:
+    """One kind of image.
 
     Attributes:
-        host: the far side.
-        source: directory of sources on this machine.
-        target: directory of copies, as the host sees it.
-        inventory: for Ansible.
-        ssh: words of an ssh command up to the host.
+        what: for the table.
+        make: writes the image.
+        tools: beside ours.
+        targets: for a tool the least of its seconds in ours.
+        is_slow: whether the link is slow; then each tool has one turn.
     """
 
-    host: SshHost
-    source: Path
-    target: Path
-    inventory: Path
-    ssh: tuple[str, ...]
+    what: str
+    make: Callable[[Path, int], None]
+    tools: tuple[Tool, ...]
+    targets: Mapping[str, float] = field(default_factory=dict)
+    is_slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Medians of one case in seconds.
+
+    Attributes:
+        whole: of each tool.
+        copying: of our copying task.
+    """
+
+    whole: dict[str, float]
+    copying: float
+
+
+ALL = (tools.scp, tools.scp_fast, tools.rsync, tools.tar, tools.cat)
+CASES = {
+    "sparse": Case(
+        "sparse, four times the size with a sixteenth of data",
+        images.make_sparse,
+        ALL[:4],
+        {"scp": 15, "tar": 1.2},
+    ),
+    "zero": Case("allocated zeros, four times the size", images.make_zero, ALL[:4], {"scp": 10}),
+    "dense": Case("dense random", images.make_dense, ALL, {"scp": 2, "cat": 1 / 1.3}),
+    "directory": Case(
+        "a VM's directory: 4 images, a link, 50 small files, a quarter of the size",
+        images.make_directory,
+        (tools.rsync, tools.tar),  # scp follows links
+        {"tar": 1},
+    ),
+    "text": Case(
+        f"text, link of {MEGABITS} Mbit/s",
+        images.make_text,
+        (tools.scp, tools.scp_compressed),
+        {"scp": 3},
+        is_slow=True,
+    ),
+}
 
 
 def main() -> None:
     """Measure and print."""
     arguments = _parse()
-    if reason := missing_for_hosts():
-        sys.exit(reason)
-    rows = []
-    with make_world() as world:
-        for name in arguments.cases or CASES:
-            maker, tools = CASES[name]
-            maker(world.source / name, arguments.size_mib)
-            rows.append((name, measure(world, name, tools, arguments.repeat)))
-            _remove(world.source / name)
-    print_table(rows)
+    print(*machine(), "", f"Size: {arguments.size_mib} MiB.", "", sep="\n", flush=True)
+    chosen = arguments.cases or [*CASES, *local.CASES]
+    if heads := [name for name in chosen if name in CASES]:
+        print_head()
+        for name in heads:
+            measure_case(CASES[name], name, arguments.size_mib, arguments.repeat)
+        print(flush=True)
+    for name in chosen:
+        if name in local.CASES:
+            local.CASES[name](arguments.size_mib)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("cases", nargs="*", metavar="CASE")
+    names = [*CASES, *local.CASES]
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(names)}; all")
     parser.add_argument("--size-mib", type=int, default=1024, help="of the dense image")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each tool")
-    return parser.parse_args()
+    parser.add_argument("--repeat", type=int, default=3, help="turns of each tool")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(names):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return arguments
 
 
 @contextmanager
-def make_world() -> Iterator[World]:
-    """Give a running host; it ends with the block."""
-    directory = Path(tempfile.mkdtemp(prefix="tmbench"))
-    control = directory / "cp"
-    control.mkdir()
-    key = directory / "user_key"
-    make_key(key)
-    # Below ``var``, where MV is allowed to act.
-    var = directory / "var"
-    host = SshHost("node1", "127.0.0.2", directory / "node1", var / "cloud", key)
-    try:
-        host.start()
-        inventory = write_inventory(directory / "inventory.ini", [host], control)
-        (var / "source").mkdir(parents=True)
-        options = ("-i", str(key), "-p", str(host.port), "-o", "IdentitiesOnly=yes")
-        known = ("-o", f"UserKnownHostsFile={host.known_hosts}")
-        ssh = ("ssh", *options, *known, "root@127.0.0.2")
-        yield World(host, var / "source", var / "cloud", inventory, ssh)
-    finally:
-        close_masters(control)
-        host.stop()
-        shutil.rmtree(directory)
+def far_side(is_slow: bool) -> Iterator[tuple[Path, Reached]]:
+    """Give a directory and a host in it, behind a slow link or on the loopback interface."""
+    with scratch() as directory:
+        cloud = directory / "var" / "cloud"
+        if is_slow:
+            with (
+                link(MEGABITS) as network,
+                running_host(directory, "node1", cloud, FAR, network) as reached,
+            ):
+                yield directory, reached
+        else:
+            with running_host(directory, "node1", cloud) as reached:
+                yield directory, reached
 
 
-def make_sparse(path: Path, size_mib: int) -> None:
-    """Make an image of four times the size, a sixteenth of it data in 16 places."""
-    with path.open("wb") as file:
-        file.truncate(4 * size_mib * MIB)
-        for number in range(16):
-            file.seek(number * size_mib * MIB // 4)
-            file.write(os.urandom(size_mib * MIB // 64))
+def measure_case(case: Case, name: str, size_mib: int, repeat: int) -> None:
+    """Measure one case and print its row."""
+    if case.is_slow and (reason := missing_for_links()):
+        print(f"({case.what}: left out, {reason})")
+        return
+    with far_side(case.is_slow) as (directory, reached):
+        job = Job(reached, directory / "var" / "source" / name, reached.host.cloud)
+        job.source.parent.mkdir()
+        case.make(job.source, size_mib)
+        os.sync()
+        print_row(case, measure(job, case, 1 if case.is_slow else repeat))
 
 
-def make_zero(path: Path, size_mib: int) -> None:
-    """Make an image of four times the size that is allocated and zero."""
-    with path.open("wb") as file:
-        for _ in range(4 * size_mib):
-            file.write(bytes(MIB))
-
-
-def make_dense(path: Path, size_mib: int) -> None:
-    """Make an image of random bytes."""
-    with path.open("wb") as file:
-        for _ in range(size_mib):
-            file.write(os.urandom(MIB))
-
-
-def make_directory(path: Path, size_mib: int) -> None:
-    """Make a VM's directory: four images, a link, fifty small files."""
-    path.mkdir()
-    for number in range(4):
-        make_dense(path / f"disk.{number}", size_mib // 16)
-    (path / "disk.4").symlink_to("/srv/images/base.img")
-    for number in range(50):
-        (path / f"small.{number}").write_bytes(os.urandom(1000))
-
-
-Tool = Callable[[World, str], float | None]
-
-
-def ours(world: World, name: str) -> float | None:
-    """Copy with ``tm-ansible run``; give the seconds of the copying task."""
-    source, kept = world.source / name, world.source / f"{name}.kept"
-    verb = "MV" if source.is_dir() else "CLONE"
-    if verb == "MV":
-        subprocess.run(["cp", "-al", str(source), str(kept)], check=True)
-    command = [sys.executable, "-m", "tm_ansible.cli", "run", verb]
-    places = [f"localhost:{source}", f"node1:{world.target / name}"]
-    done = subprocess.run(
-        [*command, *places, "--model", "ssh", "-i", str(world.inventory)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        env=os.environ | {"ONE_LOCATION": str(world.source.parent.parent)},
-    )
-    took = re.search(r"copied .* in (?:(\d+) min )?([\d.]+) s", done.stdout)
-    assert took, done.stdout
-    if verb == "MV":
-        kept.rename(source)
-    return int(took[1] or 0) * 60 + float(took[2])
-
-
-def _pipe(world: World, reader: list[str], writer: str, *options: str) -> None:
-    with subprocess.Popen(reader, stdout=subprocess.PIPE, cwd=world.source) as source:
-        command = [world.ssh[0], *options, *world.ssh[1:], f"{writer} && sync -f {world.target}"]
-        subprocess.run(command, check=True, stdin=source.stdout)
-
-
-def scp(world: World, name: str) -> None:
-    """Copy with scp, flushed."""
-    options = [word if word != "-p" else "-P" for word in world.ssh[1:-1]]
-    target = f"{world.ssh[-1]}:{world.target}/"
-    subprocess.run(["scp", "-q", "-r", *options, str(world.source / name), target], check=True)
-    subprocess.run([*world.ssh, f"sync -f {world.target}"], check=True)
-
-
-def tar(world: World, name: str) -> None:
-    """Copy with ``tar -S`` by ssh, flushed."""
-    _pipe(world, ["tar", "-cSf", "-", name], f"tar -xSf - -C {world.target}")
-
-
-def cat(world: World, name: str) -> None:
-    """Copy with cat by ssh and the fastest cipher, flushed."""
-    _pipe(world, ["cat", name], f"cat > {world.target}/{name}", "-c", FAST_CIPHER)
-
-
-CASES: dict[str, tuple[Callable[[Path, int], None], tuple[Tool, ...]]] = {
-    "sparse": (make_sparse, (ours, scp, tar)),
-    "zero": (make_zero, (ours, scp, tar)),
-    "dense": (make_dense, (ours, scp, tar, cat)),
-    "directory": (make_directory, (ours, tar)),  # scp follows links
-}
-
-
-def measure(
-    world: World, name: str, tools: tuple[Tool, ...], repeat: int
-) -> dict[str, tuple[float, float | None]]:
-    """Time each tool in turn, several rounds.
-
-    Returns:
-        For each tool the median of whole seconds, and of those that it tells itself.
-    """
-    whole: dict[str, list[float]] = {tool.__name__: [] for tool in tools}
-    told: dict[str, list[float]] = {tool.__name__: [] for tool in tools}
+def measure(job: Job, case: Case, repeat: int) -> Times:
+    """Time ours and each tool in turn, several rounds."""
+    taking_part = [tools.ours, *filter(tools.is_there, case.tools)]
+    whole: dict[str, list[float]] = {tool.__name__: [] for tool in taking_part}
+    copying = []
     for _ in range(repeat):
-        for tool in tools:
+        for tool in taking_part:
             began = time.monotonic()
-            seconds = tool(world, name)
+            told = tool(job)
+            flush(job.copy)
             whole[tool.__name__].append(time.monotonic() - began)
-            told[tool.__name__] += [seconds] if seconds is not None else []
-            compare(world.source / name, world.host.path(world.target / name))
-            _remove(world.host.path(world.target / name))
-    return {
-        tool: (statistics.median(times), statistics.median(told[tool]) if told[tool] else None)
-        for tool, times in whole.items()
-    }
+            copying += [told] if told is not None else []
+            compare(job.source, job.copy, with_room=tool is tools.ours)
+            remove(job.copy)
+            os.sync()
+    medians = {tool: statistics.median(times) for tool, times in whole.items()}
+    return Times(medians, statistics.median(copying))
 
 
-def compare(source: Path, copy: Path) -> None:
-    """Stop if a copy differs from its source."""
+def flush(copy: Path) -> None:
+    """Flush every file of a copy, and the directories that hold them."""
+    for path in [*sorted(copy.rglob("*")), copy, copy.parent]:
+        if not path.is_symlink():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
+
+def compare(source: Path, copy: Path, with_room: bool) -> None:
+    """Stop if a copy differs from its source, or takes over 5 % more room."""
     subprocess.run(["diff", "-rq", "--no-dereference", str(source), str(copy)], check=True)
+    if with_room and room(copy) > 1.05 * room(source):
+        sys.exit(f"{copy} takes {room(copy)} bytes, its source {room(source)}")
 
 
-def print_table(rows: list[tuple[str, dict[str, tuple[float, float | None]]]]) -> None:
-    """Print medians in seconds, and how many times faster than each tool ours is."""
-    others = ("scp", "tar", "cat")
-    heads = [*others, *(f"{tool} / copying" for tool in others)]
-    print("|", " | ".join(["image", "ours, whole", "ours, copying", *heads]), "|")
-    print("|---" * (3 + len(heads)) + "|")
-    for name, times in rows:
-        own, copying = times["ours"]
-        cells = [name, f"{own:.1f} s", f"{copying:.1f} s"]
-        cells += [f"{times[tool][0]:.1f} s" if tool in times else "" for tool in others]
-        for tool in others:
-            ratio = times[tool][0] / copying if tool in times and copying else None
-            cells.append(f"{ratio:.2f}" if ratio else "")
-        print("|", " | ".join(cells), "|")
+def room(path: Path) -> int:
+    """Give the bytes that a file or a tree takes on the disk."""
+    return sum(found.lstat().st_blocks * 512 for found in [path, *path.rglob("*")])
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a tree."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        path.unlink()
+
+
+HEADS = {
+    "scp": "scp",
+    "scp_fast": "scp, aes128-gcm",
+    "scp_compressed": "scp -C",
+    "rsync": "rsync -S",
+    "tar": "tar -S",
+    "cat": "cat, aes128-gcm",
+}
+
+
+def print_head() -> None:
+    """Print the head of the table."""
+    heads = ["image", "ours, whole", "ours, copying", *HEADS.values()]
+    heads += ["ratios (copying; whole)", "to reach", "reached"]
+    print("|", " | ".join(heads), "|")
+    print("|---" * len(heads) + "|", flush=True)
+
+
+def print_row(case: Case, times: Times) -> None:
+    """Print a case: seconds, how many times longer others take than ours, and what is wanted."""
+    others = [f"{times.whole[tool]:.1f} s" if tool in times.whole else "" for tool in HEADS]
+    whole = times.whole["ours"]
+    ratios = {
+        tool: (times.whole[tool] / times.copying, times.whole[tool] / whole)
+        for tool in case.targets
+    }
+    told = [f"{tool} {one:.2f}; {other:.2f}" for tool, (one, other) in ratios.items()]
+    wanted = [f"{tool} {least:.2f}" for tool, least in case.targets.items()]
+    reached = [
+        "yes" if ratios[tool][1] >= least else "yes, copying" if ratios[tool][0] >= least else "no"
+        for tool, least in case.targets.items()
+    ]
+    cells = [case.what, f"{whole:.1f} s", f"{times.copying:.1f} s", *others]
+    cells += ["<br>".join(told), "<br>".join(wanted), "<br>".join(reached)]
+    print("|", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,14 @@ Markdown: medians one after another, and the wall time of many at once.
 import argparse
 import os
 import shlex
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
+from benchmarks.world import running_host, scratch
 from tests.support.oned import Oned
 from tests.support.site import Site
 
@@ -60,34 +57,19 @@ def main() -> None:
 @contextmanager
 def make_world(model: str) -> Iterator[World]:
     """Give an installation, and for ssh a running host; they end with the block."""
-    directory = Path(tempfile.mkdtemp(prefix="tmbench"))
-    try:
+    with scratch() as directory:
         if model == "nfs":
             site = Site(directory / "front-end", model).install()
             yield _furnish(World(site, "fe", "nfs"))
         else:
             yield from _with_host(directory)
-    finally:
-        shutil.rmtree(directory)
 
 
 def _with_host(directory: Path) -> Iterator[World]:
-    if reason := missing_for_hosts():
-        sys.exit(reason)
-    control, key = directory / "cp", directory / "key"
-    control.mkdir()
-    make_key(key)
-    host = SshHost("127.0.0.2", "127.0.0.2", directory / "node1", directory / "cloud", key)
-    try:
-        host.start()
-        inventory = write_inventory(directory / "inventory.ini", [host], control)
-        site = Site(directory / "cloud" / "fe", "ssh").install(inventories=[inventory])
-        options = ["-i", str(key), "-o", f"Port={host.port}", "-o", "IdentitiesOnly=yes"]
-        options += ["-o", f"UserKnownHostsFile={host.known_hosts}"]
-        yield _furnish(World(site, "127.0.0.2", shlex.join(["ssh", *options])))
-    finally:
-        close_masters(control)
-        host.stop()
+    cloud = directory / "cloud"
+    with running_host(directory, "127.0.0.2", cloud) as reached:
+        site = Site(cloud / "fe", "ssh").install(inventories=[reached.inventory])
+        yield _furnish(World(site, "127.0.0.2", shlex.join(["ssh", *reached.options])))
 
 
 def _furnish(world: World) -> World:
