@@ -8,7 +8,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.sizes import count, human, rate
-from ansible_collections.one.tm.plugins.plugin_utils import connections, progress, route
+from ansible_collections.one.tm.plugins.plugin_utils import connections, progress, route, sessions
 from ansible_collections.one.tm.plugins.plugin_utils.step import (
     ATTRIBUTES,
     BANDWIDTH,
@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
         return connections.of_inventory(self, variables, host, name)
 
     def _connect(self, source: connections.Far, destination: connections.Far) -> None:
-        destination.connect()
+        sessions.connect(destination)
         try:
             source.connect()
         except AnsibleConnectionFailure as error:

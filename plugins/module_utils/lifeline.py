@@ -34,11 +34,6 @@ def start() -> None:
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
 
 
-def end_with_stdin() -> None:
-    """End when standard input does, as seen from a thread of its own."""
-    threading.Thread(target=_wait_for_stdin, name="stdin", daemon=True).start()
-
-
 @contextlib.contextmanager
 def tidy_end() -> Iterator[None]:
     """Tidy up on SIGTERM and SIGHUP within the block, in a process that is not ours alone.
@@ -129,12 +124,6 @@ def _watch() -> None:
     poll = select.poll()
     poll.register(1, 0)
     while not any(event & GONE for _fd, event in poll.poll(POLL_MILLISECONDS)):
-        pass
-    _end(is_lost=True)
-
-
-def _wait_for_stdin() -> None:
-    while os.read(0, 4096):
         pass
     _end(is_lost=True)
 

@@ -52,18 +52,15 @@ def _nobody(_message: Dict[str, Any]) -> None:
     """Tell nobody."""
 
 
-def main(logic: str, params: Dict[str, Any], check_mode: bool, is_held: bool = False) -> None:
+def main(logic: str, params: Dict[str, Any], check_mode: bool) -> None:
     """Perform a step as a program of its own; write progress and its result to standard output.
 
     Args:
         logic: module of this package.
         params: see ``perform``.
         check_mode: see ``perform``.
-        is_held: whether standard input stays open as long as the result is wanted.
     """
     lifeline.start()
-    if is_held:
-        lifeline.end_with_stdin()
     frames.write_all(1, b"\n" + frames.MAGIC)
     _tell({"result": perform(load(logic), params, check_mode, _tell)})
     # The lifeline's thread must not keep the interpreter from its end.

@@ -65,6 +65,11 @@ class Far:
             self._direct_address = variables.get("tm_direct_address")
             _prefer_speed(connection, self._ciphers)
 
+    @property
+    def is_this_user_here(self) -> bool:
+        """Tell whether a program there is one of this machine and this user, and nothing more."""
+        return not self.is_ssh and self._connection.become is None and not self.environment
+
     def _refuse_password(self) -> None:
         become = self._connection.become
         if become is not None and _option(become, "become_pass"):

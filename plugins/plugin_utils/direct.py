@@ -8,7 +8,7 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import far_step, farside
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.relay import Part, Relay
-from ansible_collections.one.tm.plugins.plugin_utils.side import Side
+from ansible_collections.one.tm.plugins.plugin_utils.side import Side, start
 
 __metaclass__ = type
 
@@ -44,14 +44,12 @@ def parts(source: End, destination: End) -> "tuple[Part, Part]":
     """
     host = destination.host
     way = host.way(farside.command(host.python))
-    identity = far_step.take(
-        host, farside.program("step", "identity", {}, False, True), lambda _message: None
-    )
+    identity = far_step.take(host, lambda _message: None, "identity", {}, False)
     receiver = farside.program("stream", "receive", dict(destination.config, here=identity))
     way.update(host=identity, local=destination.config.get("local", False))
     text = base64.b64encode(receiver).decode("ascii")
-    sender = farside.program("direct", source.config, way, text)
-    return Part(source.host, sender), Part(host, receiver)
+    sender = Part(source.host, "direct", (source.config, way, text))
+    return sender, Part(host, "stream", ("receive",))
 
 
 class Direct(Relay):
@@ -59,7 +57,7 @@ class Direct(Relay):
 
     def _start(self, sender: Part, receiver: Part) -> None:
         self._names = (sender.host.name, receiver.host.name)
-        side = Side(sender.host, subprocess.PIPE, subprocess.PIPE)
+        side = Side(sender.host, start(sender.host, subprocess.PIPE, subprocess.PIPE))
         self._sides = [side, side]
         self._to_sender(sender.program)
 

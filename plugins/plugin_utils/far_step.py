@@ -1,11 +1,11 @@
-"""A step on another host: one program over open pipes, whose messages are heard as they come."""
+"""A step on another host, in a session there, whose messages are heard as they come."""
 
 import contextlib
 import json
-import subprocess
 from typing import Any, Callable, Dict, Iterator
 
 from ansible_collections.one.tm.plugins.module_utils import frames
+from ansible_collections.one.tm.plugins.plugin_utils import sessions
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side
@@ -16,13 +16,21 @@ __metaclass__ = type
 FOREVER_SECONDS = 2e6
 
 
-def take(far: Far, program: bytes, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Run the program of a step on a host; the program ends when this process does.
+def take(
+    far: Far,
+    tell: Callable[[Dict[str, Any]], None],
+    logic: str,
+    params: Dict[str, Any],
+    check_mode: bool,
+) -> Dict[str, Any]:
+    """Take a step on a host; what does it there ends when this process does.
 
     Args:
         far: the host, connected.
-        program: from ``farside.program``.
         tell: gets every message but the result.
+        logic: module of ``module_utils``, see ``step.perform``.
+        params: see ``step.perform``.
+        check_mode: see ``step.perform``.
 
     Returns:
         The step's result.
@@ -30,17 +38,19 @@ def take(far: Far, program: bytes, tell: Callable[[Dict[str, Any]], None]) -> Di
     Raises:
         TmError: the program, or the connection to it, ended without a result.
     """
-    side = Side(far, subprocess.PIPE, subprocess.PIPE)
+    session = sessions.of(far)
+    is_done = False
     try:
-        with contextlib.suppress(BrokenPipeError):
-            frames.write_all(side.process.stdin.fileno(), program)
-        for message in _messages(side):
+        session.begin("step", logic, params, check_mode)
+        for message in _messages(session.side):
             if "result" in message:
+                is_done = True
                 return dict(message["result"])
             tell(message)
-        raise side.lost("before the step was done")
+        raise session.side.lost("before the step was done")
     finally:
-        side.end()
+        if not is_done:
+            session.end()
 
 
 def _messages(side: Side) -> Iterator[Dict[str, Any]]:

@@ -3,17 +3,20 @@
 import json
 import os
 import subprocess
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+import threading
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible.utils.display import Display
 from ansible_collections.one.tm.plugins.module_utils import frames
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
+from ansible_collections.one.tm.plugins.plugin_utils import farside, sessions
 from ansible_collections.one.tm.plugins.plugin_utils.cancel import Cancel, Ending
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
+from ansible_collections.one.tm.plugins.plugin_utils.fork import Fork
 from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines, Silence
 from ansible_collections.one.tm.plugins.plugin_utils.pump import Pump
-from ansible_collections.one.tm.plugins.plugin_utils.side import Side
+from ansible_collections.one.tm.plugins.plugin_utils.side import Side, start
 
 __metaclass__ = type
 
@@ -25,11 +28,18 @@ class Part(NamedTuple):
 
     Attributes:
         host: where.
-        program: what its interpreter reads first.
+        module: of ``module_utils``; its ``main`` is called.
+        arguments: of that.
     """
 
     host: Far
-    program: bytes
+    module: str
+    arguments: Tuple[Any, ...]
+
+    @property
+    def program(self) -> bytes:
+        """Return what its interpreter reads first."""
+        return farside.program(self.module, *self.arguments)
 
 
 class Relay:
@@ -62,6 +72,7 @@ class Relay:
         self._received = 0
         self._is_sending = False
         self._sides: List[Side] = []
+        self._session: Optional[sessions.Session] = None
         self._names = ("", "")
         self.on_begin: Callable[[], None] = lambda: None
 
@@ -81,17 +92,27 @@ class Relay:
             try:
                 self._start(sender, receiver)
                 with ending.interrupting():
-                    return self._listen()
+                    done = self._listen()
+                if self._session:
+                    # It takes more; the sender alone has nothing left to do.
+                    del self._sides[0]
+                return done
             except Exception:
                 raise
             except BaseException:
                 self._tell_cancelled()
                 raise
             finally:
-                for side in self._sides:
-                    side.end()
-                if self._cancel:
-                    self._cancel.close()
+                self._end()
+
+    def _end(self) -> None:
+        for side in self._sides:
+            if self._session and side is self._session.side:
+                self._session.end()
+            else:
+                side.end()
+        if self._cancel:
+            self._cancel.close()
 
     def _tell_cancelled(self) -> None:
         """Have the receiver end without leaving anything, once nobody else writes to it."""
@@ -100,25 +121,58 @@ class Relay:
         with self._cancel.telling(self._sides[0].process):
             for side in self._sides[1:]:
                 side.kill()
+            if self._session:
+                self._session.close()
             if self._pump:
                 self._pump.join()
 
     def _start(self, sender: Part, receiver: Part) -> None:
         self._names = (sender.host.name, receiver.host.name)
+        writing = self._start_receiver(receiver)
+        try:
+            self._cancel = Cancel(writing, self._token)
+            if self._pump:
+                writing = self._pump.start_into(writing)
+            self._start_sender(sender, writing)
+        finally:
+            os.close(writing)
+        if self._session:
+            threading.Thread(target=self._watch_sender, daemon=True).start()
+
+    def _start_receiver(self, receiver: Part) -> int:
+        """Start the receiving side, and return the writing end of the pipe that it reads.
+
+        Its program is there before the sender is: what a login script says comes behind it.
+        """
+        if receiver.host.is_ssh:
+            self._session = sessions.of(receiver.host)
+            self._session.begin(receiver.module, *receiver.arguments)
+            self._sides.append(self._session.side)
+            return os.dup(self._session.pipe)
         reading, writing = os.pipe()
         try:
             frames.enlarge(writing)
-            self._cancel = Cancel(reading, self._token)
-            # Before the sender is there: what its login script says comes behind it.
             frames.write_all(writing, receiver.program)
-            self._sides.append(Side(receiver.host, reading, subprocess.PIPE))
-            if self._pump:
-                writing = self._pump.start_into(writing)
-            self._sides.append(Side(sender.host, subprocess.PIPE, writing))
+            process = start(receiver.host, reading, subprocess.PIPE)
+            self._sides.append(Side(receiver.host, process))
         finally:
             os.close(reading)
-            os.close(writing)
+        return writing
+
+    def _start_sender(self, sender: Part, writing: int) -> None:
+        if sender.host.is_this_user_here:
+            process = Fork(writing, sender.module, sender.arguments)
+            self._sides.append(Side(sender.host, process))
+            return
+        process = start(sender.host, subprocess.PIPE, writing)
+        self._sides.append(Side(sender.host, process))
         self._to_sender(sender.program)
+
+    def _watch_sender(self) -> None:
+        """Let a session's receiver see the end of a stream that broke off."""
+        sender, session = self._sides[-1], self._session
+        if sender.process.wait() and session:
+            session.close()
 
     def _to_sender(self, data: bytes) -> None:
         try:

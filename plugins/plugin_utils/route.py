@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.plugin_utils import direct, far_step, farside
+from ansible_collections.one.tm.plugins.plugin_utils import direct, far_step
 from ansible_collections.one.tm.plugins.plugin_utils.direct import Direct, End, NoWayError
 from ansible_collections.one.tm.plugins.plugin_utils.progress import Progress
 from ansible_collections.one.tm.plugins.plugin_utils.relay import Part, Relay
@@ -83,20 +83,20 @@ class Route:
 
     def _through_here(self, source: End, destination: End, limit: int = 0) -> Dict[str, Any]:
         token = os.urandom(16).hex()
-        receiver = farside.program("stream", "receive", dict(destination.config, token=token))
+        receiving = dict(destination.config, token=token)
         carrier = Relay(self._progress.update, self._options["silence"], token, limit)
         return carrier.run(
-            Part(source.host, farside.program("stream", "send", source.config)),
-            Part(destination.host, receiver),
+            Part(source.host, "stream", ("send", source.config)),
+            Part(destination.host, "stream", ("receive", receiving)),
         )
 
     def _within_the_host(self) -> Dict[str, Any]:
         """Do as the step would that a single name of the host had led to."""
         logic = "move" if self._options["move"] else "clone"
         check_mode = self._destination.config["check"]
-        program = farside.program("step", logic, self._options, check_mode, True)
         host = self._destination.host
-        done = far_step.take(host, program, lambda told: self._progress.update(**told["progress"]))
+        tell = lambda told: self._progress.update(**told["progress"])  # noqa: E731
+        done = far_step.take(host, tell, logic, self._options, check_mode)
         if done.get("failed"):
             raise TmError(done["msg"], done.get("tm_detail", []))
         names = (self._source.host.name, host.name)

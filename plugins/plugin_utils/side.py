@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import farside
@@ -19,6 +19,24 @@ END_SECONDS = 5.0
 LAST = "TM_ANSIBLE_LAST"
 
 
+def start(host: Far, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+    """Start what runs a program that it reads from its standard input.
+
+    Args:
+        host: where.
+        stdin: descriptor, or ``subprocess.PIPE``.
+        stdout: descriptor, or ``subprocess.PIPE``.
+    """
+    return subprocess.Popen(
+        host.argv(farside.command(host.python)),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=dict(os.environ, **{LAST: "1"}),
+    )
+
+
 class Side:
     """One of the two programs, running.
 
@@ -27,17 +45,15 @@ class Side:
         process: what runs it, here.
     """
 
-    def __init__(self, host: Far, stdin: int, stdout: int) -> None:
-        """Start it."""
+    def __init__(self, host: Far, process: Any) -> None:
+        """Take it.
+
+        Args:
+            host: where it runs.
+            process: from ``start``, or a ``Fork``.
+        """
         self.host = host
-        self.process = subprocess.Popen(
-            host.argv(farside.command(host.python)),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=dict(os.environ, **{LAST: "1"}),
-        )
+        self.process = process
         self._stderr = b""
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()

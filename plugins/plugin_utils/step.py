@@ -13,6 +13,7 @@ from ansible_collections.one.tm.plugins.plugin_utils import (
     far_step,
     farside,
     progress,
+    sessions,
 )
 
 __metaclass__ = type
@@ -73,10 +74,9 @@ class Step(ActionBase):
     ) -> Dict[str, Any]:
         name = str(self._task.delegate_to or variables["inventory_hostname"])
         far = connections.of_play(self, variables, name)
-        far.connect()
-        program = farside.program("step", self.LOGIC, params, self._task.check_mode, True)
+        sessions.connect(far)
         try:
-            return far_step.take(far, program, tell)
+            return far_step.take(far, tell, self.LOGIC, params, self._task.check_mode)
         except TmError as error:
             return {"failed": True, "msg": error.message, "tm_detail": error.detail}
 
