@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
 	pyproject.toml galaxy.yml
 
-.PHONY: help demo test faults lint bench bench-data check-python clean
+.PHONY: help demo test faults lint bench soak bench-data check-python clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -46,7 +46,11 @@ lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 
 bench: $(VENV)/tools ## our driver beside a shell driver, whole transfers
 	@tools/prerequisites tests
-	$(BIN)/python -m benchmarks.transfers --rounds 7 --at-once 30
+	$(BIN)/python -m benchmarks.transfers
+
+soak: $(VENV)/tools ## 2,000 transfers through one driver: time of each, and what is held
+	@tools/prerequisites tests
+	$(BIN)/python -m benchmarks.soak
 
 bench-data: $(VENV)/tools ## our copies beside scp, rsync, tar and cat, with their targets (half an hour)
 	@tools/prerequisites bench

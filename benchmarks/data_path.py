@@ -3,8 +3,9 @@
     python -m benchmarks.data_path [--size-mib 1024] [--repeat 3] [CASE ...]
 
 Needs root: hosts are sshd processes of their own, as in the tests. The tools take turns; figures
-are medians. The time of every tool includes a flush of what it wrote (fsync of each file and of
-its directory), and every copy is compared with its source. The output is in Markdown.
+are medians. Ours is a transfer of the driver, started as oned starts it. The time of every tool
+includes a flush of what it wrote (fsync of each file and of its directory), and every copy is
+compared with its source. The output is in Markdown.
 """
 
 import argparse
@@ -30,6 +31,8 @@ from benchmarks.world import (
     running_host,
     scratch,
 )
+from tests.support.oned import Oned
+from tests.support.site import Site
 
 MEGABITS = 100
 
@@ -135,13 +138,23 @@ def far_side(is_slow: bool) -> Iterator[tuple[Path, Reached]]:
                 yield directory, reached
 
 
+@contextmanager
+def driver(directory: Path, reached: Reached) -> Iterator[Oned]:
+    """Give a driver that runs as under oned, warm, and may move what is below ``var``."""
+    settings = f"engine: {{warm: true}}\nallowed_dirs: [{directory}/var]\n"
+    site = Site(directory / "site", "ssh").install(settings, inventories=[reached.inventory])
+    with site.start() as oned:
+        oned.wait_warm()
+        yield oned
+
+
 def measure_case(case: Case, name: str, size_mib: int, repeat: int) -> None:
     """Measure one case and print its row."""
     if case.is_slow and (reason := missing_for_links()):
         print(f"({case.what}: left out, {reason})")
         return
-    with far_side(case.is_slow) as (directory, reached):
-        job = Job(reached, directory / "var" / "source" / name, reached.host.cloud)
+    with far_side(case.is_slow) as (directory, reached), driver(directory, reached) as oned:
+        job = Job(reached, directory / "var" / "source" / name, reached.host.cloud, oned)
         job.source.parent.mkdir()
         case.make(job.source, size_mib)
         os.sync()

@@ -51,7 +51,8 @@ def _takes_tasks(playbook: Path, variables: Mapping[str, Value]) -> bool:
 
 
 def _host(argument: str) -> str:
-    return argument.partition(":")[0]
+    """Give the host; an IPv6 address stands in brackets."""
+    return argument.partition("]:" if argument.startswith("[") else ":")[0]
 
 
 def _joined(runs: list[PlaybookRun]) -> Iterator[PlaybookRun]:

@@ -82,7 +82,7 @@ class Transfer:
 
         Args:
             host: inventory name.
-            running: transfers that copy to or from it now.
+            running: transfers that copy to or from it now; 0 if all its slots are kept for another.
         """
         one = running == 1
         count = "1 transfer" if one else f"{running} transfers"
@@ -92,7 +92,8 @@ class Transfer:
         else:
             does = f"{'copies' if one else 'copy'} to or from {host}"
             setting = "copies.per_host"
-        text = f"waiting: {count} {does} already (setting {setting})"
+        why = f"{count} {does} already" if running else f"an older transfer {_first_at(host)}"
+        text = f"waiting: {why} (setting {setting})"
         self._tell(Line(Severity.INFO, text))
 
     def run(self) -> None:
@@ -145,6 +146,10 @@ class Transfer:
         with self._lock:
             if self._open and isinstance(news, Line):
                 self._office.writer.log(news.severity, self._vm_id, news.text)
+
+
+def _first_at(host: str) -> str:
+    return f"comes first {'on the front-end' if host == LOCAL else f'at {host}'}"
 
 
 def _internal_error(error: Exception) -> Outcome:

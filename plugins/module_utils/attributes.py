@@ -127,7 +127,10 @@ def set_attributes(descriptor: int, attributes: Attributes, fresh: bool = True) 
         now = os.fstat(descriptor).st_mode
         directory = stat.S_ISDIR(now)
         base = (0o777 if directory else 0o666) & ~umask() if fresh else stat.S_IMODE(now)
-        os.fchmod(descriptor, parse_mode(attributes.mode, base, directory))
+        bits = parse_mode(attributes.mode, base, directory)
+        # Else what has its mode already would get a time of change.
+        if bits != stat.S_IMODE(now):
+            os.fchmod(descriptor, bits)
 
 
 def umask() -> int:

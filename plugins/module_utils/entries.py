@@ -57,7 +57,8 @@ class Tree:
         for entry in entries:
             parent, _slash, name = entry.path.rpartition("/")
             is_root = entry is entries[0] and not entry.path
-            if not is_root and (name in ("", ".", "..") or parent not in directories):
+            is_inside = parent in directories and not entry.path.startswith("/")
+            if not is_root and (name in ("", ".", "..") or not is_inside):
                 raise TmError("the path %r is not one inside a directory" % entry.path)
             if entry.type == DIRECTORY:
                 directories.add(entry.path)

@@ -11,6 +11,8 @@ from ansible_collections.one.tm.plugins.module_utils.attributes import Attribute
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.temporary import (
     OLD,
+    PROVEN,
+    is_at,
     lock,
     open_for_lock,
     temporary_name,
@@ -33,10 +35,25 @@ def new_file(final: str) -> Iterator[int]:
         TmError: somebody else makes the same file now.
         OSError: it cannot be made.
     """
-    path = temporary_name(final)
-    descriptor = made(path, final, make_file)
-    with held(descriptor, path):
+    descriptor = new_part(final)
+    with held(descriptor, temporary_name(final)):
         yield descriptor
+
+
+def new_part(final: str) -> int:
+    """Make the empty file under which a destination arrives, for this process alone; open it.
+
+    Args:
+        final: the destination's path; its directory exists.
+
+    Raises:
+        TmError: somebody else makes the same destination now.
+        OSError: it cannot be made.
+    """
+    descriptor = made(temporary_name(final), final, make_file)
+    # A note of the part before this one: even its inode may be the same.
+    lifeline.discard(temporary_name(final, PROVEN))
+    return descriptor
 
 
 @contextlib.contextmanager
@@ -71,7 +88,10 @@ def made(path: str, final: str, make: Callable[[str], int]) -> int:
     """
     for _ in range(TRIES):
         clear(path, final)
-        descriptor = make(path)
+        try:
+            descriptor = make(path)
+        except FileExistsError:
+            continue  # somebody else was quicker
         if lock(descriptor) is not False and is_at(path, descriptor):
             return descriptor
         os.close(descriptor)
@@ -86,14 +106,6 @@ def make_file(path: str) -> int:
 def _make_directory(path: str) -> int:
     os.mkdir(path, 0o700)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def is_at(path: str, descriptor: int) -> bool:
-    """Tell whether an open file is the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager
@@ -143,7 +155,9 @@ def clear(path: str, final: str) -> None:
         try:
             if lock(descriptor) is False:
                 raise _being_made(final)
-            lifeline.discard(path)
+            # Somebody else may have replaced it since it was opened.
+            if is_at(path, descriptor):
+                lifeline.discard(path)
         finally:
             os.close(descriptor)
 

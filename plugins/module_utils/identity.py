@@ -14,7 +14,8 @@ def host() -> Dict[str, str]:
     """Return what tells this host, and its view of the file systems, from any other.
 
     ``boot`` is random for each boot of a kernel (random(4)), ``mounts`` is the mount namespace
-    within that kernel (namespaces(7)), ``machine`` is machine-id(5). What cannot be read is empty.
+    within that kernel (namespaces(7)) and the root directory in it, which chroot(2) changes,
+    ``machine`` is machine-id(5). What cannot be read is empty.
     """
     return {"boot": _read(BOOT), "mounts": _namespace(), "machine": _read(MACHINE)}
 
@@ -40,6 +41,7 @@ def _read(path: str) -> str:
 
 def _namespace() -> str:
     try:
-        return os.readlink(MOUNTS)
+        root = os.stat("/")
+        return "%s %d:%d" % (os.readlink(MOUNTS), root.st_dev, root.st_ino)
     except OSError:
         return ""

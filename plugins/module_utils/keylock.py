@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 
-from ansible_collections.one.tm.plugins.module_utils.files import is_at
+from ansible_collections.one.tm.plugins.module_utils.temporary import is_at
 
 __metaclass__ = type
 

@@ -64,7 +64,8 @@ def _unheld(path: str) -> Iterator[bool]:
     """Tell whether it is certain that nobody holds a temporary file, and keep it so."""
     descriptor = temporary.open_for_lock(path)
     try:
-        yield temporary.lock(descriptor) is True
+        # Only of what still has the name: it may have been replaced since it was opened.
+        yield temporary.lock(descriptor) is True and temporary.is_at(path, descriptor)
     finally:
         os.close(descriptor)
 

@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Any, Dict, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import formats, removal
+from ansible_collections.one.tm.plugins.module_utils import entries, formats, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
@@ -18,6 +18,7 @@ from ansible_collections.one.tm.plugins.module_utils.marker import is_destinatio
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.remove import check_proven
 from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
 from ansible_collections.one.tm.plugins.module_utils.tree import copy_tree, prove_tree
 
@@ -138,8 +139,10 @@ def _move_across(source: str, final: str, tally: removal.Tally, meter: Meter) ->
             if is_destination(source, marker, os.path.basename(final)):
                 return False
         copy = os.path.join(work, "copy")
+        state = None if os.path.islink(source) else entries.scan(source).state()
         copy_tree(source, copy, meter)
         prove_tree(source, copy, Meter(os.path.basename(source) + " compared", tally.length))
+        check_proven(source, state)
         rename(copy, final)
     removal.remove(source)
     return True

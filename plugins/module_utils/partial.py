@@ -16,6 +16,7 @@ from typing import Any, Iterator, NamedTuple, Optional
 from ansible_collections.one.tm.plugins.module_utils import entries, files, frames, lifeline
 from ansible_collections.one.tm.plugins.module_utils.temporary import (
     PROVEN,
+    is_at,
     lock,
     open_for_lock,
     temporary_name,
@@ -139,8 +140,7 @@ def arriving(final: str, source: str) -> Iterator[Partial]:
     path, note = temporary_name(final), temporary_name(final, PROVEN)
     descriptor, offset = _continued(path, note, source)
     if not offset:
-        descriptor = files.made(path, final, files.make_file)
-        lifeline.discard(note)
+        descriptor = files.new_part(final)
     with files.held(descriptor, path), lifeline.temporary(note):
         partial = Partial(final, source, descriptor, offset)
         try:
@@ -164,7 +164,7 @@ def _continued(path: str, note_path: str, source: str) -> Any:
         descriptor = open_for_lock(path)
     except OSError:
         return -1, 0
-    if lock(descriptor) and files.is_at(path, descriptor) and _fits(descriptor, note):
+    if lock(descriptor) and is_at(path, descriptor) and _fits(descriptor, note):
         os.ftruncate(descriptor, note.offset)
         return descriptor, note.offset
     os.close(descriptor)

@@ -154,22 +154,27 @@ class Receiver:
         return self._telling.received
 
 
-def run(config: Dict[str, Any], file: BinaryIO, tell: Tell) -> None:
+def run(config: Dict[str, Any], file: BinaryIO, tell: Tell) -> bool:
     """Receive a stream and tell how it went.
 
     Args:
         config: where to put it, see ``Receiver``.
         file: the stream.
         tell: passes messages on: ``answer``, ``progress``, ``log``, then ``result`` or ``error``.
+
+    Returns:
+        Whether it went well; if not, there may be more in the stream.
     """
     reader = frames.FrameReader(file, config.get("token") or "")
     receiver = Receiver(config, reader, tell)
     try:
         tell({"result": _run(receiver, reader)})
+        return True
     except TmError as error:
         tell({"error": _error(receiver, error, error.message, error.detail)})
     except OSError as error:
         tell({"error": _error(receiver, None, sentence(error), [])})
+    return False
 
 
 def _run(receiver: Receiver, reader: frames.FrameReader) -> Dict[str, Any]:

@@ -32,7 +32,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
             "files": 0,
             "bytes": 0,
         }
-    _check_proven(real, params.get("proven"))
+    check_proven(real, params.get("proven"))
     if not check_mode:
         removal.remove(real)
     done = "would delete" if check_mode else "deleted"
@@ -40,8 +40,16 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     return {"changed": True, "tm_log": [log], "files": tally.files, "bytes": tally.size}
 
 
-def _check_proven(real: str, proven: Optional[str]) -> None:
-    """Refuse to remove what has no proven copy: it was written to, or is the copy itself."""
+def check_proven(real: str, proven: Optional[str]) -> None:
+    """Refuse to remove what has no proven copy: it was written to, or is the copy itself.
+
+    Args:
+        real: its path.
+        proven: the state that was copied, see ``entries.Tree.state``; None to ask for no proof.
+
+    Raises:
+        TmError: it is in another state.
+    """
     if proven is not None and entries.scan(real).state() != proven:
         raise TmError(
             "%s is no longer what was copied to its destination, and stays; stop what writes to it"

@@ -65,7 +65,14 @@ class Sender:
         """Return what an image builds on; a directory's images are not looked into."""
         if not found.entries or found.root.type != entries.FILE:
             return ()
-        return formats.check_path(self._path, formats.rules_of(self._config))
+        descriptor = os.open(self._real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            # What is looked into has to be what is sent.
+            if entries.changed(found.root, os.fstat(descriptor)):
+                raise TmError("%s was replaced while it was looked at; try again" % self._path)
+            return formats.check(self._path, descriptor, formats.rules_of(self._config))
+        finally:
+            os.close(descriptor)
 
     def _check_kind(self, found: entries.Tree) -> None:
         is_directory = bool(found.entries) and found.root.type == entries.DIRECTORY

@@ -1,9 +1,10 @@
 """A program on a host that takes one piece of work after the other, each in a process of its own.
 
-A request is a length in decimal, a line end, and so many bytes of compressed JSON: the sources of
-modules that were not sent before, the module whose ``main`` is to be called, and its arguments.
-What follows on standard input is for that call, until it ends. A call that fails ends the session:
-nobody can tell what of its input is left.
+A request is the session's key, a blank, a length in decimal, a line end, and so many bytes of
+compressed JSON: the sources of modules that were not sent before, the module whose ``main`` is to
+be called, and its arguments. What follows on standard input is for that call, until it ends. A call
+that fails ends the session: nobody can tell what of its input is left. The key keeps anything in an
+image, or from another host, from being taken for a request.
 """
 
 import importlib
@@ -19,9 +20,10 @@ __metaclass__ = type
 
 PACKAGE = __name__.rpartition(".")[0]
 REQUEST_BYTES = 1 << 24
+LINE_BYTES = 64
 
 
-def main(sources: Dict[str, str]) -> None:
+def main(sources: Dict[str, str], key: str) -> None:
     """Serve until standard input ends, or a call fails.
 
     The magic line says that the first request may come: before, it could be read ahead by what
@@ -29,13 +31,15 @@ def main(sources: Dict[str, str]) -> None:
 
     Args:
         sources: of the modules that can be imported; requests add to it.
+        key: with which each request begins; nobody else knows it.
     """
     frames.write_all(1, b"\n" + frames.MAGIC)
     while True:
-        length = _read_line()
-        if not length:
+        line = _read_line()
+        if not line:
             os._exit(0)
-        if len(length) > len(str(REQUEST_BYTES)) or int(length) > REQUEST_BYTES:
+        said, _blank, length = line.rstrip(b"\n").partition(b" ")
+        if said != key.encode("ascii") or not length.isdigit() or int(length) > REQUEST_BYTES:
             os._exit(1)
         added, module, arguments = json.loads(zlib.decompress(_read(int(length))).decode("utf-8"))
         sources.update(added)
@@ -47,12 +51,12 @@ def main(sources: Dict[str, str]) -> None:
 def _read_line() -> bytes:
     """Read a line, and nothing behind it: that is for the call."""
     line = b""
-    while not line.endswith(b"\n"):
+    while not line.endswith(b"\n") and len(line) < LINE_BYTES:
         byte = os.read(0, 1)
         if not byte:
             return b""
         line += byte
-    return line.strip()
+    return line
 
 
 def _read(length: int) -> bytes:

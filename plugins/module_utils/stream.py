@@ -33,14 +33,15 @@ def main(role: str, config: Dict[str, Any]) -> None:
     os.umask(0o022)
     lifeline.start()
     frames.enlarge(1 if role == "send" else 0)
+    is_done = True
     if role == "send":
         _send(config)
     elif "here" in config and not identity.is_here(config["here"]):
         Teller()({"elsewhere": True})
     else:
-        receiver.run(config, sys.stdin.buffer, Teller())
+        is_done = receiver.run(config, sys.stdin.buffer, Teller())
     # The thread that waits for the end of stdin must not keep the interpreter from its own.
-    os._exit(0)
+    os._exit(0 if is_done else 1)
 
 
 def _send(config: Dict[str, Any]) -> None:

@@ -65,3 +65,14 @@ def open_for_lock(path: str) -> int:
     # A network file system locks only what is open for writing.
     flags = os.O_RDONLY if is_directory else os.O_RDWR
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def is_at(path: str, descriptor: int) -> bool:
+    """Tell whether an open file is the one of that name.
+
+    Who locked a file may find that somebody has replaced it since it was opened.
+    """
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False

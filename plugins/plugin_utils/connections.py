@@ -90,7 +90,7 @@ class Far:
 
     def _is_connected(self) -> bool:
         """Tell whether a ControlPersist connection is there."""
-        command = [*self._ssh(), b"-O", b"check", self._address()]
+        command = [*self._ssh(), b"-O", b"check", b"--", self._address()]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}  # type: Any
         return subprocess.call(command, stderr=subprocess.DEVNULL, **quiet) == 0
 

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import zlib
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Any, Dict, Iterable, List, Sequence, Set
 
 __metaclass__ = type
 
@@ -24,7 +24,7 @@ LOADER = """
 import importlib.abc, importlib.util, json, sys, types
 
 sources, module, arguments = json.loads(%(payload)r)
-arguments = [sources] if arguments is None else arguments
+arguments = [sources, *arguments] if module == "session" else arguments
 package = %(package)r
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -67,19 +67,25 @@ def program(module: str, *arguments: Any) -> bytes:
     return _loading(_sources(module, arguments), module, arguments)
 
 
-def session() -> bytes:
-    """Return a program as ``program`` does, which then takes what ``request`` returns."""
-    return _loading(_sources("session", ()), "session", None)
+def session(key: str) -> bytes:
+    """Return a program as ``program`` does, which then takes what ``request`` returns.
+
+    Args:
+        key: a secret, in ASCII and without blanks.
+    """
+    return _loading(_sources("session", ()), "session", (key,))
 
 
-def request(module: str, *arguments: Any) -> bytes:
+def request(key: str, module: str, *arguments: Any) -> bytes:
     """Return what a session (``module_utils.session``) takes to do what ``program`` would.
 
     Args:
+        key: of the session.
         module: as for ``program``.
         arguments: as for ``program``.
     """
-    return _packed(json.dumps([_sources(module, arguments), module, arguments]))
+    packed = _packed(json.dumps([_sources(module, arguments), module, arguments]))
+    return key.encode("ascii") + b" " + packed
 
 
 def _sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
@@ -87,7 +93,7 @@ def _sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
     return {PACKAGE + "." + name: text for name, text in _needed(names).items()}
 
 
-def _loading(sources: Dict[str, str], module: str, arguments: Optional[Sequence[Any]]) -> bytes:
+def _loading(sources: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
     payload = json.dumps([sources, module, arguments])
     return _packed(LOADER % {"payload": payload, "package": PACKAGE})
 

@@ -89,6 +89,9 @@ class Fork:
 def _enter(stdin: int, stdout: int, stderr: int) -> None:
     """Have three descriptors and no other, a session, and no signal handled as Ansible does."""
     os.setsid()
+    # Others see this process with the environment of who started it, and tell both to end at once;
+    # it has to be told last, see ``side.LAST``. Who started it ends it, or its input does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     # Out of each other's way first: any of them may be one of the three.

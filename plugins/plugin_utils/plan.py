@@ -101,6 +101,8 @@ def mv(action: Action) -> Planned:
         name = os.path.basename(action.source)
         message = "%s stays where it is: the directory is shared" % name
         return Planned("one.tm.log", {"message": message})
+    if not action.ways["vm_dir_shared"] and action.host("source") != action.here:
+        raise TmError("%s is on another host; use the playbook mv.yml" % action.words["source"])
     # A VM's own images are not looked into on their way: whatever their guest wrote, they stay
     # its disks. A disk that is saved becomes an image.
     format_ = action.ways["format"] if action.saves_disk else "raw"
@@ -150,7 +152,7 @@ def plan(words: Dict[str, Any], ways: Dict[str, Any], here: str) -> Planned:
         here: see ``Action``.
 
     Raises:
-        TmError: a word is missing.
+        TmError: a word is missing, or the action takes more than one step.
     """
     try:
         return PLANS[words["action"]](Action(words, ways, here))

@@ -1,5 +1,6 @@
 """Two programs joined by a pipe: starts them, passes messages between them, proves their end."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -71,6 +72,8 @@ class Relay:
         self._cancel: Optional[Cancel] = None
         self._received = 0
         self._is_sending = False
+        self._is_done = False
+        self._lock = threading.Lock()
         self._sides: List[Side] = []
         self._session: Optional[sessions.Session] = None
         self._names = ("", "")
@@ -94,8 +97,7 @@ class Relay:
                 with ending.interrupting():
                     done = self._listen()
                 if self._session:
-                    # It takes more; the sender alone has nothing left to do.
-                    del self._sides[0]
+                    self._keep_session()
                 return done
             except Exception:
                 raise
@@ -104,6 +106,12 @@ class Relay:
                 raise
             finally:
                 self._end()
+
+    def _keep_session(self) -> None:
+        """Leave the session for more; the sender alone has nothing left to do."""
+        with self._lock:
+            self._is_done = True
+        del self._sides[0]
 
     def _end(self) -> None:
         for side in self._sides:
@@ -151,12 +159,12 @@ class Relay:
             return os.dup(self._session.pipe)
         reading, writing = os.pipe()
         try:
-            frames.enlarge(writing)
-            frames.write_all(writing, receiver.program)
             process = start(receiver.host, reading, subprocess.PIPE)
             self._sides.append(Side(receiver.host, process))
         finally:
             os.close(reading)
+        frames.enlarge(writing)
+        self._write(writing, receiver.program)
         return writing
 
     def _start_sender(self, sender: Part, writing: int) -> None:
@@ -170,15 +178,18 @@ class Relay:
 
     def _watch_sender(self) -> None:
         """Let a session's receiver see the end of a stream that broke off."""
-        sender, session = self._sides[-1], self._session
-        if sender.process.wait() and session:
-            session.close()
+        status = self._sides[-1].process.wait()
+        with self._lock:
+            if status and self._session and not self._is_done:
+                self._session.close()
 
     def _to_sender(self, data: bytes) -> None:
-        try:
-            frames.write_all(self._sides[1].process.stdin.fileno(), data)
-        except BrokenPipeError:
-            pass  # the receiver will notice and tell
+        self._write(self._sides[1].process.stdin.fileno(), data)
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        """Write to a program; if it is gone, the receiver's messages will tell, or their end."""
+        with contextlib.suppress(BrokenPipeError):
+            frames.write_all(descriptor, data)
 
     def _listen(self) -> Dict[str, Any]:
         receiver = self._sides[0]

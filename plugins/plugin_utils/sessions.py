@@ -1,5 +1,6 @@
 """Programs on hosts that take one piece of work after the other, as long as this process lives."""
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -8,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 from ansible_collections.one.tm.plugins.module_utils import frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
-from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines
+from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines, Silence
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side, start
 
 __metaclass__ = type
@@ -35,20 +36,31 @@ class Session:
             TmError: it does not start, or says nothing.
         """
         self._process = os.getpid()
+        self._key = os.urandom(16).hex()
         reading, self.pipe = os.pipe()
+        frames.enlarge(self.pipe)
         try:
-            frames.enlarge(self.pipe)
-            frames.write_all(self.pipe, farside.session())
             self.side = Side(far, start(far, reading, subprocess.PIPE))
         finally:
             os.close(reading)
         self._is_open = True
         try:
-            Lines(self.side.process.stdout.fileno(), START_SECONDS).skip_noise()
-        except frames.StreamEndError:
-            error = self.side.lost("before anything was done")
+            self._begin()
+        except BaseException:
             self.end()
-            raise error from None
+            raise
+
+    def _begin(self) -> None:
+        """Give it its program, and wait until it says that it runs."""
+        self._write(farside.session(self._key))
+        try:
+            Lines(self.side.process.stdout.fileno(), START_SECONDS).skip_noise()
+        except (frames.StreamEndError, Silence):
+            raise self.side.lost("before anything was done") from None
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # whoever reads its answer will notice
+            frames.write_all(self.pipe, data)
 
     def begin(self, module: str, *arguments: Any) -> None:
         """Have it call ``main`` of a module; what is written to the pipe behind that is for it.
@@ -57,10 +69,7 @@ class Session:
             module: of ``module_utils``.
             arguments: anything that JSON can say.
         """
-        try:
-            frames.write_all(self.pipe, farside.request(module, *arguments))
-        except BrokenPipeError:
-            pass  # whoever reads its answer will notice
+        self._write(farside.request(self._key, module, *arguments))
 
     def is_ours(self) -> bool:
         """Tell whether it lives, and was started by this very process and not before a fork."""

@@ -24,6 +24,8 @@ CONTROLLER = """
 import json, os, signal, sys
 from ansible_collections.one.tm.plugins.plugin_utils import farside, relay
 
+from ansible_collections.one.tm.plugins.module_utils import outgoing
+outgoing.SEGMENT_BYTES, outgoing.SEGMENT_SECONDS = 8 << 20, 0.0
 source_of = farside._source
 def patched(name):
     text = source_of(name)
@@ -35,13 +37,15 @@ farside._source = patched
 
 class Here:
     name, python, is_ssh, is_this_user_here = "here", sys.executable, False, False
+    def __init__(self, forks=False):
+        self.is_this_user_here = forks
     def argv(self, command):
         return ["/bin/sh", "-c", "exec " + command]
 
-send, receive, token = json.loads(sys.argv[1])
+send, receive, token, forks = json.loads(sys.argv[1])
 signal.signal(signal.SIGTERM, lambda *_event: os.write(1, b"previous handler") and os._exit(7))
 done = relay.Relay(lambda **_progress: None, 60, token).run(
-    relay.Part(Here(), "stream", ("send", send)),
+    relay.Part(Here(forks), "stream", ("send", send)),
     relay.Part(Here(), "stream", ("receive", receive)),
 )
 print(json.dumps(done))
@@ -59,13 +63,13 @@ def image(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def under_way(image: Path, final: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a controller once a segment is proven."""
+def under_way(image: Path, final: Path, forks: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a controller once a segment is proven; its sender may be a fork of it."""
     final.parent.mkdir()
     send = {**SEND, "source": str(image)}
     receive = {**PLACE, "destination": str(final)}
     with subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, json.dumps([send, receive, TOKEN])],
+        [sys.executable, "-c", CONTROLLER, json.dumps([send, receive, TOKEN, forks])],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT / ".collections"), "TEST_OF": str(final)},
     ) as process:
@@ -99,6 +103,21 @@ def test_told_to_end(image: Path, tmp_path: Path) -> None:
         output, _errors = process.communicate(timeout=20)
         assert time.monotonic() - began < 3
     assert (process.returncode, output) == (7, b"previous handler")
+    assert names(final.parent) == []
+    assert programs_of(final) == []
+
+
+def test_a_fork_that_is_told_first(image: Path, tmp_path: Path) -> None:
+    """A sender that the engine cannot tell from the relay outlives the signal until it is over."""
+    final = tmp_path / "to" / "disk.0"
+    with under_way(image, final, forks=True) as process:
+        for pid in set(programs_of(final)) - {process.pid}:
+            if b"TM_ANSIBLE_LAST=1" not in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGTERM)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 7
     assert names(final.parent) == []
     assert programs_of(final) == []
 
@@ -146,6 +165,34 @@ def test_same_host(tmp_path: Path) -> None:
     copied = copy(image, final, local=True)
     assert copied.messages == [{"result": {"same_host": True}}]
     assert not final.parent.exists()
+
+
+ANOTHER_ROOT = """
+import os, shutil, subprocess, sys
+from ansible_collections.one.tm.plugins.module_utils import identity
+
+here, root = identity.host(), sys.argv[1]
+os.makedirs(root + "/proc")
+os.makedirs(root + "/etc")
+if os.path.exists(identity.MACHINE):
+    shutil.copy(identity.MACHINE, root + "/etc")
+subprocess.run(["mount", "--rbind", "/proc", root + "/proc"], check=True)
+os.chroot(root)
+there = identity.host()
+assert (there["boot"], there["machine"]) == (here["boot"], here["machine"])
+assert there["mounts"]
+print(identity.is_here(here))
+"""
+
+
+def test_another_root(tmp_path: Path) -> None:
+    """A program with another root directory sees other files, though all else is the same."""
+    command = ["unshare", "--mount", sys.executable, "-c", ANOTHER_ROOT, str(tmp_path / "root")]
+    if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("chroot(2) and a mount namespace need root")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / ".collections")}
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    assert ended.stdout == b"False\n"
 
 
 @pytest.mark.parametrize("key", ["boot", "mounts", "machine"])

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import (
     clone,
+    entries,
     formats,
+    frames,
     headers,
     link,
     move,
     programs,
     publish,
     qemu,
+    sender,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from hypothesis import HealthCheck, given, settings
@@ -348,6 +351,26 @@ def test_links_and_saved_disks_are_checked_and_directories_and_what_is_raw_are_n
     assert move.run({**params, **directory}, False)["changed"]
     params["source"] = str(tmp_path / "c" / "disk.0")
     assert move.run({**params, "format": "raw"}, False)["changed"]
+
+
+def test_what_is_looked_into_is_what_is_sent(tmp_path, monkeypatch):
+    """An image that is replaced between its listing and the look into it is not offered."""
+    image, other = tmp_path / "a.img", tmp_path / "b.img"
+    image.write_bytes(b"one")
+    other.write_bytes(b"two")
+    scan = entries.scan
+
+    def scan_and_replace(path: str) -> entries.Tree:
+        found = scan(path)
+        other.replace(path)
+        return found
+
+    monkeypatch.setattr(entries, "scan", scan_and_replace)
+    config = {"source": str(image), "source_dirs": [], "move": False, "directories": False}
+    with (tmp_path / "stream").open("wb") as stream:
+        sending = sender.Sender({**config, "format": "probe"}, frames.FrameWriter(stream.fileno()))
+        with pytest.raises(TmError, match="was replaced while it was looked at"):
+            sending.offer()
 
 
 def test_what_a_site_downloaded_may_name_no_file(tmp_path):

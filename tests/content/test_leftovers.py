@@ -14,6 +14,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
     removal,
     temporary,
 )
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from streams import names
 
 KEEP = attributes.Attributes()
@@ -168,3 +169,36 @@ def test_two_remove_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "listdir", slow)
     removal.remove(str(tree))
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["make", "sweep"])
+def test_replaced_meanwhile(tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has opened a leftover that another process then replaces leaves the new file alone."""
+    path, final = name(tmp_path, "part"), str(tmp_path / "disk.0")
+    make_file(path)
+    opened = temporary.open_for_lock
+    others = []
+
+    def open_late(path: str) -> int:
+        descriptor = opened(path)
+        monkeypatch.undo()
+        others.append(files.made(path, final, files.make_file))
+        return descriptor
+
+    for module in (temporary, files):
+        monkeypatch.setattr(module, "open_for_lock", open_late)
+    if step == "sweep":
+        leftovers.sweep(str(tmp_path))
+    else:
+        with pytest.raises(TmError, match="being made by another run"):
+            files.made(str(path), final, files.make_file)
+    assert temporary.is_at(str(path), others[0])
+    os.close(others[0])
+
+
+def test_a_note_is_not_of_another_part(tmp_path: Path) -> None:
+    """A file that takes the place of a partial one takes its note away: its inode may return."""
+    make_file(name(tmp_path, "part"))
+    make_file(name(tmp_path, "proven"))
+    with files.new_file(str(tmp_path / "disk.0")):
+        assert names(tmp_path) == [name(tmp_path, "part").name]

@@ -201,6 +201,23 @@ def test_a_copy_that_cannot_be_proven_keeps_the_source(var, other_fs, monkeypatc
     assert names(other_fs) == []
 
 
+@pytest.mark.parametrize("late", ["disk.0", "disk.9"])
+def test_what_is_written_behind_its_proof_stays(var, other_fs, monkeypatch, late):
+    """A source that changes once it was compared is a failure, and keeps all that it has."""
+
+    def prove_and_write(source: str, *rest: object) -> None:
+        tree.prove_tree(source, *rest)
+        with (Path(source) / late).open("ab") as stream:
+            stream.write(b"late")
+
+    monkeypatch.setattr(move, "prove_tree", prove_and_write)
+    final = other_fs / "images"
+    with pytest.raises(TmError, match="stays; stop what writes to it"):
+        run(var / "7/images", final, var, other_fs)
+    assert (var / "7/images" / late).read_bytes().endswith(b"late")
+    assert names(other_fs) == []
+
+
 def test_a_move_killed_while_it_removed_its_source_is_finished_by_the_next(var, other_fs):
     """What is half removed is never taken for the whole."""
     images = var / "7" / "images"

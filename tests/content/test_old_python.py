@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import frames
+from ansible_collections.one.tm.plugins.module_utils import entries, frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from worlds import tree
 
@@ -39,15 +40,20 @@ def last_message(output: bytes) -> dict[str, Any]:
     return dict(json.loads(messages.splitlines()[-1]))
 
 
-def take(python: str, logic: str, **params: Any) -> dict[str, Any]:
-    """Take a step as an action does on a host."""
+def perform(python: str, logic: str, **params: Any) -> dict[str, Any]:
+    """Take a step as an action does on a host; give its result, that it failed too."""
     done = subprocess.run(
         ["/bin/sh", "-c", farside.command(python)],
         input=farside.program("step", logic, params, False),
         capture_output=True,
         check=True,
     )
-    result = dict(last_message(done.stdout)["result"])
+    return dict(last_message(done.stdout)["result"])
+
+
+def take(python: str, logic: str, **params: Any) -> dict[str, Any]:
+    """Take a step that succeeds."""
+    result = perform(python, logic, **params)
     assert "failed" not in result, result
     return result
 
@@ -79,17 +85,25 @@ def test_every_step_of_a_vms_life(python: str, tmp_path: Path) -> None:
     assert tree(tmp_path / "7") == ["disk.0"]
 
 
-def test_an_image_comes_over(python: str, tmp_path: Path) -> None:
-    """A directory of images goes from one program to the other."""
-    images = tmp_path / "from" / "images"
-    images.mkdir(parents=True)
-    (images / "disk.0").write_bytes(os.urandom(MIB) + bytes(MIB) + b"end")
-    (images / "disk.1").symlink_to("/srv/data.img")
-    rules = {"allowed_dirs": [str(tmp_path)], "source_dirs": [], "move": True}
-    config = {"source": str(images), "directories": True, **rules}
-    place = {**IMAGE, **rules, "destination": str(tmp_path / "to"), "into": False, "check": False}
-    command = ["/bin/sh", "-c", f"exec {farside.command(python)}"]
+@pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
+def test_an_image_that_builds_on_another(python: str, tmp_path: Path) -> None:
+    """Its header and qemu-img are asked; what it must not name is refused."""
+    base, image = tmp_path / "base.qcow2", tmp_path / "image.qcow2"
+    for path, more in ((base, []), (image, ["-b", str(base), "-F", "qcow2"])):
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", *more, str(path), "4M"]
+        subprocess.run(argv, check=True)
+    params = {**IMAGE, "format": "probe", "source": str(image), "destination": f"{tmp_path}/disk.0"}
+    refused = perform(python, "clone", **{**params, "source_dirs": [str(tmp_path / "images")]})
+    assert "refused" in refused["msg"]
+    assert take(python, "clone", **params)["changed"]
+    assert (tmp_path / "disk.0").read_bytes() == image.read_bytes()
+
+
+def send(python: str, source: Path, **rules: Any) -> bytes:
+    """Give the stream of what a sender is asked for."""
+    config = {"source": str(source), "directories": True, **rules}
     answer = {"send": True, "marker": ".tm-none", "name": "to"}
+    command = ["/bin/sh", "-c", f"exec {farside.command(python)}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sender:
         assert sender.stdin
         assert sender.stdout
@@ -98,8 +112,48 @@ def test_an_image_comes_over(python: str, tmp_path: Path) -> None:
         sender.stdin.flush()
         stream = sender.stdout.read()
         sender.stdin.close()
+    return stream
+
+
+def receive(python: str, stream: bytes, destination: Path, **rules: Any) -> dict[str, Any]:
+    """Give what a receiver makes of a stream."""
+    place = {**IMAGE, "destination": str(destination), "into": False, "check": False, **rules}
     program = farside.program("stream", "receive", place)
+    command = ["/bin/sh", "-c", farside.command(python)]
     done = subprocess.run(command, input=program + stream, capture_output=True, check=True)
-    assert last_message(done.stdout)["result"]["changed"]
+    message = last_message(done.stdout)
+    assert "result" in message, message
+    return dict(message["result"])
+
+
+def test_an_image_comes_over(python: str, tmp_path: Path) -> None:
+    """A directory of images goes from one program to the other."""
+    images = tmp_path / "from" / "images"
+    images.mkdir(parents=True)
+    (images / "disk.0").write_bytes(os.urandom(MIB) + bytes(MIB) + b"end")
+    (images / "disk.1").symlink_to("/srv/data.img")
+    rules = {"allowed_dirs": [str(tmp_path)], "source_dirs": [], "move": True}
+    stream = send(python, images, **rules)
+    assert receive(python, stream, tmp_path / "to", **rules)["changed"]
     assert (tmp_path / "to" / "disk.0").read_bytes() == (images / "disk.0").read_bytes()
     assert tree(tmp_path / "to") == ["disk.0", "disk.1"]
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an image so old that its times tell its states apart."""
+    image = tmp_path_factory.mktemp("settled") / "base.img"
+    image.write_bytes(os.urandom(MIB) + bytes(MIB))
+    time.sleep(entries.SETTLED_SECONDS)
+    return image
+
+
+def test_the_second_image_comes_from_the_cache(python: str, settled: Path, tmp_path: Path) -> None:
+    """What came is kept, and the next copy is made of it."""
+    cache = {"directory": str(tmp_path / "cache"), "size_gib": 1, "age_days": 1}
+    rules = {"allowed_dirs": [str(tmp_path)], "source_dirs": [], "move": False}
+    stream = send(python, settled, **rules)
+    for name, origins in (("disk.0", [""]), ("disk.1", ["copy", "reflink"])):
+        result = receive(python, stream, tmp_path / name, cache=cache, **rules)
+        assert result["cached"] in origins
+        assert (tmp_path / name).read_bytes() == settled.read_bytes()

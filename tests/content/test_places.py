@@ -134,13 +134,15 @@ def world() -> Iterator[World]:
 
 
 def _start_hosts(top: Path, stack: ExitStack) -> dict[str, SshHost]:
-    key = top / "key"
+    key, known = top / "key", top / "node2" / "known_hosts"
     make_key(key)
+    # The straight way is open from node1 to node2; tests/e2e/test_transfer.py takes the other.
+    reaches = f"Host *\n UserKnownHostsFile {known}\n IdentityFile {key}\n"
     hosts = {
-        f"node{number}": SshHost(
-            f"node{number}", f"127.0.0.{number + 1}", top / f"node{number}", top / "cloud", key
+        name: SshHost(
+            name, f"127.0.0.{number}", top / name, top / "cloud", key, client_config=config
         )
-        for number in (1, 2)
+        for number, (name, config) in enumerate({"node1": reaches, "node2": ""}.items(), 2)
     }
     for host in hosts.values():
         stack.callback(host.stop)

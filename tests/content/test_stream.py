@@ -121,8 +121,9 @@ def read_all(reader: frames.FrameReader) -> None:
 @pytest.mark.parametrize("path", ["../x", "/x", "a//b", "a/./b", "a/", "."])
 def test_path_out_of_the_tree(path: str) -> None:
     """A path that could lead out of the received directory is refused."""
+    rest = [0, 0, 0, "", 0, 0, 0]
     with pytest.raises(TmError, match="inside a directory"):
-        entries.Tree.from_json([[path, "file", 0, 0, 0, "", 0, 0, 0]])
+        entries.Tree.from_json([["", "directory", *rest], [path, "file", *rest]])
 
 
 @pytest.mark.parametrize("way", ["a", "a/b"])

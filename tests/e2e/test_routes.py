@@ -333,7 +333,7 @@ def test_names_are_no_options(pair: Pair, name: str, value: str) -> None:
 @pytest.mark.parametrize("victim", ["a", "b", "controller"])
 def test_all_three_end_together(pair: Pair, victim: str) -> None:
     """Whoever goes takes the others along, and there is no image."""
-    pair.image("a", 200)
+    pair.image("a", 80)
     task = {
         "source_host": "a",
         "source": str(pair.cloud / "base.img"),

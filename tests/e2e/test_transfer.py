@@ -57,7 +57,11 @@ class World:
         return path if host == "localhost" else self.nodes[host].path(path)
 
     def command(self, destination_host: str, arguments: dict[str, Any], *options: str) -> list[str]:
-        """Give the command that runs one task; strings are data and no templates."""
+        """Give the command that runs one task; strings are data and no templates.
+
+        No straight way is tried between the hosts: none is open. See test_routes.py.
+        """
+        arguments = {"route": "front_end", **arguments}
         texts = {key: value for key, value in arguments.items() if isinstance(value, str)}
         variables = {"given": {key: {"__ansible_unsafe": text} for key, text in texts.items()}}
         words = {**arguments, **{key: f"{{{{ given.{key} }}}}" for key in texts}}
@@ -165,11 +169,13 @@ def directory(path: Path) -> None:
     (path / "disk.0").chmod(0o640)
 
 
-def big(path: Path, mebibytes: int = 300) -> None:
-    """Write enough for a test to step in before it is copied."""
-    with path.open("wb") as file:
-        for _ in range(mebibytes):
-            file.write(BLOCK)
+# MiB of an image, and MiB a second of its copy: it takes so long that a test can step in.
+BIG_MIB, SLOW_MIB = 80, 40
+
+
+def big(path: Path) -> None:
+    """Write an image that takes some seconds with ``SLOW_MIB``."""
+    path.write_bytes(BLOCK * BIG_MIB)
 
 
 def digest(path: Path) -> str:
@@ -193,8 +199,11 @@ def room_of(path: Path) -> int:
 
 ROUTES = [("localhost", "node1"), ("node1", "localhost"), ("node1", "node2")]
 KINDS: list[Callable[[Path], None]] = [dense, sparse, zeros, empty, one_byte]
-# A directory has one file of each kind.
-COPIES = [(*route, directory) for route in ROUTES] + [(*ROUTES[2], kind) for kind in KINDS]
+# A directory has one file of each kind; what else is said of each is in test_places.py.
+COPIES = [
+    *((*route, directory) for route in ROUTES),
+    *(pytest.param(*ROUTES[2], kind, marks=pytest.mark.long) for kind in KINDS),
+]
 
 
 @pytest.mark.root
@@ -476,9 +485,9 @@ def has_data(path: Path) -> bool:
 
 
 def big_task(world: World) -> dict[str, Any]:
-    """Make a big image on node1 and give the task that copies it to node2."""
+    """Make a big image on node1 and give the task that copies it slowly to node2."""
     big(world.path("node1", world.cloud / "base.img"))
-    return big_paths(world)
+    return {**big_paths(world), "bandwidth_mib": SLOW_MIB}
 
 
 def big_paths(world: World) -> dict[str, Any]:
@@ -503,7 +512,7 @@ def test_connection_lost(world: World, victim: str) -> None:
     assert "before anything" not in done.message
     wait_for(lambda: world.nothing_useless_is_left("node2"))
     assert not world.path("node2", world.cloud / "disk.0").exists()
-    again = world.transfer("node2", **task)
+    again = world.transfer("node2", **big_paths(world))
     assert again.status == "CHANGED", again.output
     images = [world.path("node1", world.cloud / "base.img")]
     images.append(world.path("node2", world.cloud / "disk.0"))
@@ -752,11 +761,12 @@ def test_two_at_once_for_one_destination(tmp_path: Path) -> None:
     """Of two transfers to one destination one succeeds, and the other says why it did not."""
     hosts = tmp_path / "hosts.ini"
     hosts.write_text(LOCALHOST + "box ansible_connection=local\n")
-    big(tmp_path / "base.img", 400)
+    big(tmp_path / "base.img")
     task = {
         "source_host": "localhost",
         "source": str(tmp_path / "base.img"),
         "destination": str(tmp_path / "disk.0"),
+        "bandwidth_mib": SLOW_MIB,
     }
     world = World(tmp_path, {"box": _Here()}, (hosts,))  # type: ignore[dict-item]
     results: list[Outcome] = []

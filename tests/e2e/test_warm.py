@@ -128,7 +128,7 @@ def test_each_gets_a_reply_when_warm_processes_are_killed(
             os.kill(pid, signal.SIGKILL)
     for vm_id in range(20):
         reply = oned.wait_reply(vm_id)
-        assert reply.ok or reply.reason.startswith("CLONE fe: "), reply.reason
+        assert reply.ok or re.match("(CLONE|MKSWAP|LN) fe: ", reply.reason), reply.reason
     assert all(len(oned.replies(vm_id)) == 1 for vm_id in range(20))
     assert oned.transfer(50, clone(site, 50)).ok
     assert oned.wait_warm()
@@ -182,6 +182,12 @@ def change_config(site: Site) -> None:
     (site.etc / "ansible.cfg").write_text(f"[defaults]\nfilter_plugins = {library}\n")
 
 
+def change_filter(site: Site) -> None:
+    """Have a plugin of the site say something else, in the file that it has."""
+    plugin = site.etc / "old" / "word.py"
+    plugin.write_text(plugin.read_text().replace("word: word", "word: 'second'"))
+
+
 def saying(word: str) -> str:
     """Give a playbook that says a word."""
     return f"""\
@@ -201,6 +207,7 @@ def saying(word: str) -> str:
         (change_playbook, "first"),
         (change_inventory, "{{ word }}"),
         (change_config, "{{ 'first' | say }}"),
+        (change_filter, "{{ 'first' | say }}"),
     ],
 )
 def test_change_on_disk_is_noticed(
@@ -277,6 +284,38 @@ def memory(pid: int) -> bytes:
                     mem.seek(begin)
                     found += mem.read(end - begin)
     return found
+
+
+LATE = """\
+- name: Begin, and use late what nobody has used before
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Begin
+      one.tm.log: {message: begun}
+    - name: Sleep
+      ansible.builtin.command: sleep 3
+      changed_when: false
+    - name: Look
+      one.tm.survey: {path: /etc/passwd}
+"""
+
+
+def test_run_outlives_its_server(tmp_path: Path) -> None:
+    """A run finds content that it has not used yet after its server has ended as it should."""
+    site = make_site(tmp_path / "site", "engine: {warm: true}\nansible: {config: ansible.cfg}\n")
+    (site.etc / "ansible.cfg").write_text("[defaults]\n")
+    set_program(site, "CLONE", LATE)
+    with site.start() as oned:
+        server = oned.wait_warm()
+        oned.submit(7, "CLONE fe:/a fe:/b\n")
+        oned.wait_log(7, "begun")
+        (site.etc / "ansible.cfg").write_text("[defaults]\nforks = 6\n")
+        oned.submit(8, f"MKSWAP 1 fe:{site.vm_dir(8)}/images/disk.1\n")
+        wait_until(lambda: not alive(server))
+        for vm_id in (7, 8):
+            reply = oned.wait_reply(vm_id)
+            assert reply.ok, reply.reason
 
 
 def test_driver_leaves_no_server_behind(site: Site) -> None:

@@ -89,7 +89,8 @@ class World:
         words = [action.verb, *places, *self.words]
         if is_slow:
             inventory = output.with_name("slow.yml")
-            inventory.write_text(f"all: {{vars: {{tm_bandwidth_mib: {SLOW_MIB}}}}}\n")
+            limit = "tm_front_end_bandwidth_mib" if self.front_end else "tm_bandwidth_mib"
+            inventory.write_text(f"all: {{vars: {{{limit}: {SLOW_MIB}}}}}\n")
             words += ["-i", str(inventory)]
         return Run(words, self.cloud, output, prefix)
 

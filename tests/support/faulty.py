@@ -63,7 +63,7 @@ class Run:
         """What it said so far."""
         return self._output.read_text(errors="replace")
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """Wait for its end and give its exit status."""
         return self.process.wait(seconds)
 

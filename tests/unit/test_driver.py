@@ -162,6 +162,25 @@ def test_the_front_end_has_a_limit_of_its_own(tmp_path: Path, monkeypatch) -> No
     stage.close()
 
 
+def test_a_slot_kept_for_an_older_transfer_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a host that nobody copies to yet says that an older transfer comes first."""
+    monkeypatch.chdir(tmp_path)
+    stage = Stage(tmp_path, "copies: {per_host: 1}\n")
+    stage.transfer(1, "CLONE localhost:/images/a node1:/vms/1/disk.0\n")
+    stage.transfer(2, "MV node1:/vms/2/images node2:/vms/2/images\n")
+    stage.transfer(3, "CLONE localhost:/images/a node2:/vms/3/disk.0\n")
+    assert stage.hear_all(2) == [
+        "LOG I 2 waiting: 1 transfer copies to or from node1 already (setting copies.per_host)",
+        "LOG I 3 waiting: an older transfer comes first at node2 (setting copies.per_host)",
+    ]
+    for _ in range(3):
+        stage.engine.next_run().finish()
+    assert len(stage.hear_all(3)) == 3
+    stage.close()
+
+
 def test_a_failure_has_its_block_in_the_log(stage: Stage) -> None:
     """The reply has the reason; reason and details are in the driver's log, between the marks."""
     stage.transfer(7)

@@ -48,10 +48,21 @@ def test_neighbours_on_one_host_are_joined() -> None:
         run("ssh/clone.yml", source="https://x/a", destination="node1:/b"),
         run("ssh/mkimage.yml", source="fe:/files", destination="node1:/b"),
         run("ssh/mv.yml", source="node2:/a", destination="node1:/b"),
+        run("ssh/mv.yml", source="[fd00::2]:/a", destination="[fd00::1]:/b"),
         run("script.yml", source="fe:/a", destination="node1:/b"),
         run("dummy/clone.yml", source="fe:/a", destination="node1:/b"),
     ],
-    ids=["site's", "other host", "other model", "URL", "directory", "from afar", "script", "dummy"],
+    ids=[
+        "site's",
+        "other host",
+        "other model",
+        "URL",
+        "directory",
+        "from afar",
+        "IPv6",
+        "script",
+        "dummy",
+    ],
 )
 def test_what_one_task_cannot_do_stays_alone(other: PlaybookRun) -> None:
     """A site's playbook, another host or model, and actions of several tasks are not joined."""

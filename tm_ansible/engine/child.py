@@ -53,14 +53,17 @@ class ForkedChild:
             stdout: descriptor that comes from it.
             stderr: descriptor that comes from it.
             answers: descriptor with its parent's further answers.
+
+        Raises:
+            OSError: no descriptor is left; those given are as they were.
         """
         self.pid = pid
+        self._end = open_end(pid)  # first: if it fails, the descriptors are still the caller's
         self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb", 0)
         self.stdout: IO[bytes] | None = os.fdopen(stdout, "rb", 0)
         self.stderr: IO[bytes] | None = os.fdopen(stderr, "rb", 0)
         self.returncode: int | None = None
         self._answers = answers
-        self._end = open_end(pid)
         self._open = True
 
     def kill(self) -> None:

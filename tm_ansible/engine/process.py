@@ -53,7 +53,7 @@ class ProcessEngine:
         Args:
             site: what its jobs have in common; others start cold.
         """
-        self._warm = WarmWorkers(site)
+        self._warm = WarmWorkers(site, _temporary_root(site.environment))
 
     def close(self) -> None:
         """End what waits for jobs."""

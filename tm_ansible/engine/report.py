@@ -38,7 +38,6 @@ _SILENT = frozenset(
         "ansible.builtin.set_fact",
         "ansible.builtin.setup",
         "ansible.builtin.validate_argument_spec",
-        "one.tm.actions",
         "one.tm.log",
     )
 )

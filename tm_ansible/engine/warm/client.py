@@ -1,11 +1,15 @@
 """The driver's side: keeps a server of warm workers, and asks it for one."""
 
+import contextlib
 import logging
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -23,22 +27,30 @@ _RUNS = 1000
 _READY_SECONDS = 60.0
 # Longest time until a server that is ready has forked.
 _START_SECONDS = 2.0
+# The same for its end when the driver ends, and for the end of one that is not ready.
+_CLOSE_SECONDS = 0.2
+# Time without another attempt after a server that did not get ready.
+_PAUSE_SECONDS = 60.0
 _MAX_COMPLAINT = 1 << 20
 
 
 class WarmWorkers:
     """Gives workers that need no start-up, when there is a server; it is started beside."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, temporary: Path) -> None:
         """Begin to start a server.
 
         Args:
             site: what all runs have in common.
+            temporary: directory for temporary files of runs.
         """
         self._site = site
+        self._temporary = temporary
         self._lock = threading.Lock()
         self._server: _Server | None = None
-        self._starting = False
+        self._starting: threading.Thread | None = None
+        self._unready: _Server | None = None
+        self._not_before = 0.0
         self._closed = False
         self._renew()
 
@@ -51,6 +63,9 @@ class WarmWorkers:
 
         Returns:
             the worker; None if there is no server for such a job.
+
+        Raises:
+            OSError: no descriptor is left.
         """
         if not self._suits(job):
             return None
@@ -68,12 +83,17 @@ class WarmWorkers:
         return child
 
     def close(self) -> None:
-        """End the server."""
+        """End the server, also one that is not ready yet."""
         with self._lock:
             self._closed = True
-            if self._server:
-                self._server.end()
-            self._server = None
+            server, self._server = self._server, None
+            starting = self._starting
+            if self._unready:
+                self._unready.kill()
+        if server:
+            server.end(_CLOSE_SECONDS)
+        if starting:
+            starting.join(_CLOSE_SECONDS)
 
     def _suits(self, job: Job) -> bool:
         site = self._site
@@ -86,46 +106,64 @@ class WarmWorkers:
 
     def _renew(self) -> None:
         """Start a server in a thread; it takes the place of the one there is."""
-        if self._starting or self._closed:
+        if self._starting or self._closed or time.monotonic() < self._not_before:
             return
-        self._starting = True
+        thread = threading.Thread(target=self._replace, name="warm", daemon=True)
         try:
-            threading.Thread(target=self._start_server, name="warm", daemon=True).start()
+            thread.start()
         except RuntimeError:
-            self._starting = False
+            return
+        self._starting = thread
 
-    def _start_server(self) -> None:
+    def _replace(self) -> None:
+        server = None
         try:
-            server = _Server.started(self._site)
-        except OSError as error:
-            _log.warning("no warm workers: %s", error)
-            server = None
+            server = self._start_server()
+        except Exception as error:
+            _log.warning("runs start cold: %s: %s", type(error).__name__, error)
         with self._lock:
-            self._starting = False
-            if server and self._closed:
-                server.end()
-            elif server:
-                old, self._server = self._server, server
-                if old:
-                    old.end()
+            self._starting = self._unready = None
+            if server is None:
+                self._not_before = time.monotonic() + _PAUSE_SECONDS
+            elif not self._closed:
+                server, self._server = self._server, server
+        if server:
+            server.end()
+
+    def _start_server(self) -> "_Server | None":
+        """Start a server and wait until it is ready; None if it does not get there."""
+        prefix = f"tm_ansible.{self._site.marker}."
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self._temporary) as directory:
+            server = _Server(self._site, directory)
+            with self._lock:
+                self._unready = server
+                if self._closed:
+                    server.kill()
+            if server.is_ready(self._site):
+                return server
+            server.end()
+        said = server.last_words()
+        if not self._closed:
+            _log.warning("runs start cold: %s", said)
+        return None
 
 
 class _Server:
-    """A server that is ready."""
+    """A server: a process and the socket that leads to it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
-        self._process = process
-        self._control = control
+    def __init__(self, site: Site, directory: str) -> None:
+        """Start the process.
+
+        Args:
+            site: for whose runs.
+            directory: an empty directory, of which it has need until it is ready.
+        """
         self.runs = 0
-
-    @classmethod
-    def started(cls, site: Site) -> "_Server | None":
-        """Start a server and wait until it is ready; None if it does not get there."""
-        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {**site.environment, marked.VARIABLE: marked.room_for(site.marker)}
         with far:
-            process = subprocess.Popen(
-                [sys.executable, "-m", _SERVER, str(far.fileno())],
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _SERVER, str(far.fileno()), directory],
                 cwd=_PACKAGE_PARENT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -134,19 +172,23 @@ class _Server:
                 pass_fds=[far.fileno()],
                 start_new_session=True,
             )
-        server = cls(process, near)
-        near.settimeout(_READY_SECONDS)
+
+    def is_ready(self, site: Site) -> bool:
+        """Tell it what to load, and wait until it has; tell whether it has."""
+        self._control.settimeout(_READY_SECONDS)
         try:
-            near.send(msgspec.json.encode(site))
-            ready = near.recv(64)
+            self._control.send(msgspec.json.encode(site))
+            ready = bool(self._control.recv(64))
         except OSError:
-            ready = b""
-        if ready:
-            near.settimeout(_START_SECONDS)
-            return server
-        server.end()
-        _log.warning("runs start cold: %s", server.last_words())
-        return None
+            ready = False
+        self._control.settimeout(_START_SECONDS)
+        if ready and self._process.stderr:
+            self._process.stderr.close()
+        return ready
+
+    def kill(self) -> None:
+        """Kill it; whoever waits for it learns of that."""
+        self._process.kill()
 
     def last_words(self) -> str:
         """Return the last line of what a server that has ended complained of."""
@@ -160,32 +202,51 @@ class _Server:
         """Ask for a worker; None if none comes, and none will."""
         self.runs += 1
         request = msgspec.json.encode(Start(marker=marker, directory=str(directory)))
-        pipes = [os.pipe() for _ in range(4)]
-        (far_in, near_in), *outputs = pipes
-        near_outputs = [near for near, _ in outputs]
-        theirs = [far_in, *(far for _, far in outputs)]
+        near: list[int] = []
         try:
-            socket.send_fds(self._control, [request], theirs)
-            pid = _pid(near_outputs[2])
-        except OSError:
-            pid = None
+            if not self._send(request, near):
+                return None
+            pid = _pid(near[-1])
+            child = ForkedChild(pid, *near) if pid is not None else None
+            if child:
+                near.clear()
+            return child
         finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        if pid is None:
-            for descriptor in (near_in, *near_outputs):
-                os.close(descriptor)
-            return None
-        return ForkedChild(pid, near_in, *near_outputs)
+            _close(near)
 
-    def end(self) -> None:
-        """End it; workers that it has started go on."""
+    def _send(self, request: bytes, near: list[int]) -> bool:
+        """Send a request with the far ends of four new pipes, and keep the near ones."""
+        far: list[int] = []
+        try:
+            for is_input in (True, False, False, False):
+                reading, writing = os.pipe()
+                near.append(writing if is_input else reading)
+                far.append(reading if is_input else writing)
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._control, [request], far)
+                return True
+            return False
+        finally:
+            # Before anybody waits for an answer: a pipe of which we had both ends would not end.
+            _close(far)
+
+    def end(self, seconds: float = _START_SECONDS) -> None:
+        """End it; workers that it has started go on.
+
+        Args:
+            seconds: how long it may take by itself.
+        """
         self._control.close()
         try:
-            self._process.wait(_START_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _pid(answers: int) -> int | None:

@@ -57,6 +57,15 @@ def differs(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in names if environment.get(name) != _ENVIRONMENT.get(name))
 
 
+def find_collections(directory: str) -> None:
+    """Have Ansible look for collections in a directory first, from now on.
+
+    Args:
+        directory: holds ``ansible_collections``.
+    """
+    loader.init_plugin_loader([directory])
+
+
 def keep_loaders() -> Callable[[], None]:
     """Return what takes back the plugin directories that a run adds to Ansible's loaders."""
     loaders = [each for _, each in loader.get_all_plugin_loaders()]

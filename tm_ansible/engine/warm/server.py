@@ -1,9 +1,9 @@
 """The server of warm workers: loads Ansible once, then forks a worker for each run.
 
-Started as ``python -m tm_ansible.engine.warm.server <descriptor>``, with one end of a socket pair.
-The driver sends a ``Site``, and is told when a playbook has run; then it sends a ``Start`` for each
-run. When the socket closes, or what was loaded is no longer what the disk has, the server ends;
-workers under way stay.
+Started as ``python -m tm_ansible.engine.warm.server <descriptor> <directory>``, with one end of a
+socket pair. The driver sends a ``Site``, and is told when a playbook has run; from then on nobody
+needs the directory, and a ``Start`` comes for each run. When the socket closes, or what was loaded
+is no longer what the disk has, the server ends; workers under way stay.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ from tm_ansible.engine.job import Site
 from tm_ansible.engine.warm.messages import Answer, Start
 
 READY = b"ready"
-STALE = b"stale"
 # What ps(1) shows: of a server that is ready, and of a worker.
 IDLE = "tm-warm"
 BUSY = "tm-worker"
@@ -41,12 +40,11 @@ def main() -> int:
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     site = msgspec.json.decode(control.recv(MESSAGE_BYTES), type=Site)
-    with tempfile.TemporaryDirectory(prefix="tm-warm-", ignore_cleanup_errors=True) as directory:
-        signature = _load(site, Path(directory))
-        _call_yourself(IDLE)
-        _be_silent()
-        control.send(READY)
-        _Server(control, site, signature).serve()
+    signature = _load(site, Path(sys.argv[2]))
+    _call_yourself(IDLE)
+    _be_silent()
+    control.send(READY)
+    _Server(control, site, signature).serve()
     return 0
 
 
@@ -69,10 +67,12 @@ def _load(site: Site, directory: Path) -> Callable[[], object]:
     """
     from tm_ansible.engine import runner  # noqa: PLC0415 - in the order of need
 
+    os.chdir(directory)  # an ansible.cfg in the working directory would hold
     os.environ.update(runner.environment(directory, site.options))
     from tm_ansible.engine.warm import warmup  # noqa: PLC0415 - imports Ansible, which reads that
 
     warmup.warm_up(site, directory)
+    os.chdir(_PACKAGE_PARENT)
     gc.collect()
     gc.freeze()
     return warmup.Signature(site)
@@ -110,7 +110,7 @@ class _Server:
             return False
         try:
             if self._signature() != self._loaded:
-                self._control.send(STALE)
+                os.close(descriptors[3])
                 return False
             self._start(msgspec.json.decode(message, type=Start), descriptors)
         finally:
@@ -149,7 +149,10 @@ def _enter(request: Start, site: Site, descriptors: Sequence[int], not_ours: Seq
     os.setsid()
     _call_yourself(BUSY)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Ansible has left handlers of its own.
+    for kind in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     for descriptor in (*descriptors, *not_ours):

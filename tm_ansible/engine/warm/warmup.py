@@ -15,6 +15,7 @@ from tm_ansible import __file__ as package
 from tm_ansible.engine.job import Job, PlaybookRun, Site
 from tm_ansible.engine.playlist import write_project
 from tm_ansible.engine.warm import caches, playbook, tasks
+from tm_ansible.joining import join
 
 _MODELS = ("nfs", "shared", "ssh")
 _CONTENT = ("playbooks", "plugins", "roles")
@@ -29,17 +30,22 @@ class Signature:
         Args:
             site: names the content.
         """
-        self._root = _content(site)
-        single = (constants.CONFIG_FILE, ansible.release.__file__, package)
-        self._single = [path for path in single if path]
-        self._single += [path for path in _plugin_directories() if Path(path).is_dir()]
+        self._files = [*_configurations(), ansible.release.__file__, package]
+        self._trees = [f"{_content(site)}/{name}" for name in _CONTENT]
+        self._trees += _plugin_directories()
 
     def __call__(self) -> object:
         """Return something that is equal as long as nothing has changed."""
-        found = [_state(path) for path in self._single]
-        for name in _CONTENT:
-            found += _states(f"{self._root}/{name}")
+        found = [_state(path) for path in self._files]
+        for directory in self._trees:
+            found += _states(directory)
         return found
+
+
+def _configurations() -> list[str]:
+    """List where ansible.cfg may be, the first that there is being the one that holds."""
+    places = (constants.CONFIG_FILE, "~/.ansible.cfg", "/etc/ansible/ansible.cfg")
+    return [str(Path(place).expanduser()) for place in places if place]
 
 
 def warm_up(site: Site, directory: Path) -> None:
@@ -55,6 +61,9 @@ def warm_up(site: Site, directory: Path) -> None:
     caches.remember_templates()
     restore = playbook.keep_loaders()
     playlist = write_project(directory, _job(site, directory), "warm up")
+    # What is loaded has to be found where it is for good: this directory goes, the forks stay.
+    (playlist.parent / "collections").unlink()
+    playbook.find_collections(site.collections)
     arguments = ["ansible-playbook", "-i", str(directory / "inventory.yml"), str(playlist)]
     with _silently(), _quiet_callbacks():
         status = playbook.run(arguments, dict(os.environ))
@@ -74,7 +83,8 @@ def _content(site: Site) -> str:
 def _job(site: Site, directory: Path) -> Job:
     place = directory / "place"
     place.mkdir()
-    runs = [run for model in _MODELS for run in _runs(site, place / model, model)]
+    single = [run for model in _MODELS for run in _runs(site, place / model, model)]
+    runs = [*single, *join(single, Path(_content(site)) / "playbooks")]
     defaults = dict(site.defaults)
     defaults |= {"tm_allowed_dirs": [str(place)], "tm_source_dirs": [], "tm_cache_dir": ""}
     defaults |= {"tm_owner": "", "tm_group": ""}
@@ -146,15 +156,18 @@ def _plugin_directories() -> list[str]:
 
 def _states(directory: str) -> list[object]:
     found: list[object] = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name == "__pycache__" or entry.is_symlink():
-                continue
-            if entry.is_dir():
-                found += _states(entry.path)
-            else:
-                status = entry.stat()
-                found.append((entry.path, status.st_mtime_ns, status.st_size))
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return [(directory, None)]
+    for entry in entries:
+        if entry.is_symlink():
+            found.append(_state(entry.path))
+        elif not entry.is_dir():
+            status = entry.stat()
+            found.append((entry.path, status.st_mtime_ns, status.st_size))
+        elif entry.name != "__pycache__":
+            found += _states(entry.path)
     return found
 
 
