@@ -19,7 +19,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.one.tm.plugins.module_utils import clone, step
 params = dict.fromkeys(("mode", "owner", "group"))
-params.update(source=sys.argv[2], destination=sys.argv[3], source_dirs=[], allowed_dirs=[])
+params.update(source=sys.argv[2], destination=sys.argv[3], source_dirs=[])
 began = time.monotonic()
 clone.run(params, False)
 print(time.monotonic() - began)

@@ -20,7 +20,6 @@ class ActionModule(Step):
         "source": PATH,
         "destination": PATH,
         "source_dirs": PATHS,
-        "allowed_dirs": PATHS,
         "format": FORMAT,
         "bandwidth_mib": BANDWIDTH,
         **ATTRIBUTES,

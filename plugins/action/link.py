@@ -19,7 +19,6 @@ class ActionModule(Step):
         "source": PATH,
         "destination": PATH,
         "source_dirs": PATHS,
-        "allowed_dirs": PATHS,
         "format": FORMAT,
         **ATTRIBUTES,
     }

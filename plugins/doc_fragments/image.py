@@ -54,17 +54,6 @@ options:
     default: probe
 """
 
-    BACKING = r"""
-options:
-  allowed_dirs:
-    description:
-      - Directories below which files that an image builds on have to lie, all links followed, if
-        O(source_dirs) is empty; besides the image's own directory.
-    type: list
-    elements: str
-    default: []
-"""
-
     BANDWIDTH = r"""
 options:
   bandwidth_mib:

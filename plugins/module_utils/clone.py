@@ -15,7 +15,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Copy an image unless the destination is that copy already.
 
     Args:
-        params: source, destination, source_dirs, allowed_dirs, format, mode, owner, group.
+        params: source, destination, source_dirs, format, mode, owner, group.
         check_mode: only tell what would be done.
 
     Raises:

@@ -28,14 +28,13 @@ class Rules(NamedTuple):
 
     Attributes:
         declared: ``probe``; ``raw``: bytes that nobody looks into; ``qcow2``: nothing else.
-        source_dirs: directories below which every backing file has to lie, on its real path.
-        allowed_dirs: the same where there are no ``source_dirs``, besides the image's own.
+        source_dirs: directories below which every backing file has to lie, on its real path; the
+            image's own directory where there are none: others hold other VMs' disks.
         alone: whether it may have no backing file at all.
     """
 
     declared: str
     source_dirs: Sequence[str] = ()
-    allowed_dirs: Sequence[str] = ()
     alone: bool = False
 
 
@@ -54,11 +53,10 @@ class Backing(NamedTuple):
 
 
 def rules_of(params: Mapping[str, Any], alone: bool = False) -> Rules:
-    """Return the rules among a step's parameters: ``format``, ``source_dirs``, ``allowed_dirs``."""
+    """Return the rules among a step's parameters: ``format`` and ``source_dirs``."""
     return Rules(
         params.get("format") or headers.RAW,
         tuple(params.get("source_dirs") or ()),
-        tuple(params.get("allowed_dirs") or ()),
         alone,
     )
 
@@ -214,10 +212,10 @@ def _opened(path: str, rules: Rules, image: str) -> Iterator[int]:
     """Give the descriptor of a backing file that lies where it may."""
     real = os.path.realpath(path)
     own = os.path.dirname(os.path.realpath(image))
-    directories = list(rules.source_dirs) or [*rules.allowed_dirs, own]
+    directories = list(rules.source_dirs) or [own]
     if not paths.below(real, directories):
         raise TmError(
-            "its backing file %s is not below %s; see the settings source_dirs and allowed_dirs"
+            "its backing file %s is not below %s; see the setting source_dirs"
             % (paths.with_real(path, real), " or ".join(directories))
         )
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

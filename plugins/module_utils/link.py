@@ -20,7 +20,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Link to an image unless that link is there already.
 
     Args:
-        params: source, destination, source_dirs, allowed_dirs, format, mode, owner, group; the
+        params: source, destination, source_dirs, format, mode, owner, group; the
             last three are those of the directory, if it has to be made.
         check_mode: only tell what would be done.
 

@@ -22,7 +22,6 @@ extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.sources
   - one.tm.image.format
-  - one.tm.image.backing
   - one.tm.image.common
 """
 

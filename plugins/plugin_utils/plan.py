@@ -14,7 +14,7 @@ FRONT_END = "localhost"
 DISK = re.compile(r"disk\.\d+$")
 
 OWNERSHIP = ("mode", "owner", "group")
-SOURCES = ("source_dirs", "allowed_dirs", "format")
+SOURCES = ("source_dirs", "format")
 COPYING = (*SOURCES, *OWNERSHIP, "bandwidth_mib")
 CACHE = ("cache_dir", "cache_size_gib", "cache_age_days")
 ROUTE = ("compression", "route", "bandwidth_mib", "front_end_bandwidth_mib")

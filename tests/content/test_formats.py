@@ -80,7 +80,7 @@ def check(path: Path, declared: str = "probe", **rules: object) -> list[formats.
 def refused(path: Path, reason: str, tmp_path: Path, **more: object) -> None:
     """See that a clone is refused with a reason of one line, and that nothing is made."""
     params = {"source": str(path), "destination": str(tmp_path / "vm" / "disk.0")}
-    params |= {"source_dirs": [], "allowed_dirs": [], "format": "probe", **more}
+    params |= {"source_dirs": [], "format": "probe", **more}
     with pytest.raises(TmError, match=reason) as caught:
         clone.run({**params, "mode": "a+w"}, False)
     assert "\n" not in caught.value.message
@@ -305,15 +305,14 @@ def test_a_backing_file_of_another_format_than_declared_is_refused(tmp_path):
 
 
 def test_source_directories_decide_where_a_site_sets_them(tmp_path):
-    """The image's own directory and the allowed ones count only without them."""
+    """The image's own directory counts only without them, and no other does."""
     base = qcow2(tmp_path / "repository" / "base.qcow2")
     top = qcow2(tmp_path / "images" / "top.qcow2", base)
     with pytest.raises(TmError, match="is not below"):
         check(top)
-    for rules in ({"allowed_dirs": [str(tmp_path)]}, {"source_dirs": [str(tmp_path)]}):
-        assert [backing.path for backing in check(top, **rules)] == [str(base)]
+    assert [found.path for found in check(top, source_dirs=[str(tmp_path)])] == [str(base)]
     with pytest.raises(TmError, match="is not below"):
-        check(top, source_dirs=[str(tmp_path / "images")], allowed_dirs=[str(tmp_path)])
+        check(top, source_dirs=[str(tmp_path / "images")])
 
 
 def test_a_clone_on_a_permitted_backing_file_keeps_working(tmp_path):
@@ -324,7 +323,7 @@ def test_a_clone_on_a_permitted_backing_file_keeps_working(tmp_path):
     middle = qcow2(tmp_path / "images" / "middle.qcow2", "base.raw", "raw")
     top = qcow2(tmp_path / "images" / "top.qcow2", middle)
     params = {"source": str(top), "destination": str(tmp_path / "vm" / "disk.0"), "format": "probe"}
-    clone.run({**params, "source_dirs": [], "allowed_dirs": []}, False)
+    clone.run({**params, "source_dirs": []}, False)
     qemu_img("check", "-q", tmp_path / "vm" / "disk.0")
     assert "identical" in qemu_img("compare", top, tmp_path / "vm" / "disk.0")
 

@@ -213,7 +213,14 @@ def make_source(world: World, action: Action) -> dict[str, Any]:
     return {"is": images.fingerprint(path), "room": images.allocated(path)}
 
 
-@pytest.mark.parametrize("case", CASES)
+# A shared repository makes what a host does no other than in the models nfs and ssh.
+SHORT = [
+    pytest.param(case, marks=pytest.mark.long if case.startswith("shared") else ())
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", SHORT)
 def test_every_pair(world: World, case: str) -> None:
     """A copy or move has the source's bytes, links, modes, times and holes; a second is none."""
     model, actions = CASES[case][0], actions_of(world, case)

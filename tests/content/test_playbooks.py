@@ -10,6 +10,8 @@ from worlds import ROOT, tree
 
 MODELS = ["nfs", "shared", "ssh", "dummy"]
 ACTIONS = ["clone", "ln", "mkswap", "mkimage", "delete", "mv"]
+# What is done on one host: a shared VM directory makes it no other than nfs or ssh do.
+ON_A_HOST = ["nfs", pytest.param("shared", marks=pytest.mark.long), "ssh"]
 ODD = "{{ 1+1 }} $(touch x)'\";&|*"
 
 
@@ -93,7 +95,7 @@ def test_ln_clones_where_nothing_is_shared(play, cloud, image):
     assert digest(destination) == digest(image)
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_mkswap_makes_swap(play, cloud, model):
     """With its directory, though no action came before."""
     image = cloud.vms / "7" / "images" / "disk.2"
@@ -102,7 +104,7 @@ def test_mkswap_makes_swap(play, cloud, model):
     assert look(str(image))[:2] == ("swap", 4 << 20)
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_mkimage_makes_an_empty_image(play, cloud, model):
     """Of the kind and size asked for."""
     image = cloud.vms / "7" / "images" / "disk.3"
@@ -111,7 +113,7 @@ def test_mkimage_makes_an_empty_image(play, cloud, model):
     assert look(str(image))[:2] == ("ext3", 8 << 20)
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_mkimage_makes_an_image_of_a_directory(play, cloud, model):
     """With ssh the files come over first, and go again."""
     (cloud.repository / "files").mkdir()
@@ -127,7 +129,7 @@ def test_mkimage_makes_an_image_of_a_directory(play, cloud, model):
     assert b"hello" in image.read_bytes()
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_delete_removes_the_images_and_only_them(play, cloud, model):
     """The VM's directory stays."""
     images = cloud.vms / "7" / "images"
@@ -151,7 +153,7 @@ def test_mv_saves_a_disk(play, cloud, image, model):
     assert not source.exists()
 
 
-@pytest.mark.parametrize("model", ["shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST[1:])
 def test_mv_stops_resumes_and_migrates(play, cloud, image, model):
     """Images go to the front-end, back over a left-over directory, and to another host."""
     expected = digest(image)
@@ -204,7 +206,7 @@ def test_the_dummy_model_only_talks(play, cloud, image, action):
     assert (done.changed, tree(cloud.repository), tree(cloud.vms)) == (0, before, [])
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_values_are_data(play, cloud, image, model):
     """No value is a template, a shell word or an option, on any way through Ansible."""
     source = cloud.repository / ODD

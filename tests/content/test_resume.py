@@ -71,7 +71,7 @@ def test_goes_on_again_and_again(image: Path, final: Path) -> None:
     assert final.read_bytes() == image.read_bytes()
 
 
-@settings(suppress_health_check=FUNCTION, max_examples=60, deadline=None)
+@settings(suppress_health_check=FUNCTION, max_examples=30, deadline=None)
 @given(data=st.data())
 def test_cut_anywhere(image: Path, final: Path, data: st.DataObject) -> None:
     """Wherever it is cut, packed or not, nothing false appears, and the repeated run succeeds."""
@@ -86,7 +86,7 @@ def test_cut_anywhere(image: Path, final: Path, data: st.DataObject) -> None:
     final.unlink()
 
 
-@settings(suppress_health_check=FUNCTION, max_examples=100, deadline=None)
+@settings(suppress_health_check=FUNCTION, max_examples=40, deadline=None)
 @given(data=st.data())
 def test_flipped_anywhere(image: Path, final: Path, data: st.DataObject) -> None:
     """A flipped bit, in data, in packed data or between them, is found, and the room given back."""

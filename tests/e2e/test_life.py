@@ -60,6 +60,8 @@ def for_vm(script: str, vm_id: int) -> str:
     return script
 
 
+# Lives with hosts start their runs warm, that of nfs cold.
+WARM = "engine: {warm: true}\n"
 DISKS = ["disk.0", "disk.1", "disk.2", "disk.3"]
 
 
@@ -98,7 +100,7 @@ def test_nfs_life(nfs: Site) -> None:
 @pytest.fixture
 def ssh(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
     """Give a site that shares nothing with its hosts."""
-    return Site(front_end / tmp_path.name, "ssh").install(inventories=[inventory])
+    return Site(front_end / tmp_path.name, "ssh").install(WARM, inventories=[inventory])
 
 
 def test_ssh_life(ssh: Site, nodes: dict[str, SshHost]) -> None:
@@ -140,7 +142,7 @@ def test_ssh_life(ssh: Site, nodes: dict[str, SshHost]) -> None:
 @pytest.fixture
 def shared(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
     """Give a site whose hosts see the image repository, and nothing else of the front-end's."""
-    return Site(front_end / tmp_path.name, "shared").install(inventories=[inventory])
+    return Site(front_end / tmp_path.name, "shared").install(WARM, inventories=[inventory])
 
 
 def test_shared_life(shared: Site, nodes: dict[str, SshHost], tmp_path: Path) -> None:
