@@ -1,5 +1,6 @@
 """Filters for an action's arguments: ``<host>:<path>`` or a URL."""
 
+import os
 import re
 import socket
 from typing import Any, Callable, Dict, Iterable, List
@@ -11,6 +12,7 @@ LOCAL = ("", "localhost", "127.0.0.1", "::1")
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$")
 ADDRESS = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?$")
 PATTERNS = ("all", "ungrouped")
+DISK = re.compile(r"disk\.\d+$")
 
 
 def arg_host(argument: str) -> str:
@@ -58,6 +60,12 @@ def targets(arguments: Iterable[str], front_ends: Iterable[str] = ()) -> List[st
     return sorted(names - {"localhost"})
 
 
+def saves_disk(path: str) -> bool:
+    """Tell whether a disk that goes to a path leaves its VM's images, to become an image itself."""
+    directory, name = os.path.split(path)
+    return bool(DISK.match(name)) and os.path.basename(directory) != "images"
+
+
 def _own_names() -> List[str]:
     name = socket.gethostname()
     return [name, name.partition(".")[0]]
@@ -72,6 +80,7 @@ class FilterModule:
             "arg_host": arg_host,
             "arg_path": arg_path,
             "arg_scheme": arg_scheme,
+            "saves_disk": saves_disk,
             "shown": shown,
             "target": target,
             "targets": targets,

@@ -1,17 +1,15 @@
 """Which action plugin carries out an action of the transfer manager, and with which arguments."""
 
 import os
-import re
 from typing import Any, Dict, NamedTuple, Sequence
 
-from ansible_collections.one.tm.plugins.filter.arguments import target
+from ansible_collections.one.tm.plugins.filter.arguments import saves_disk, target
 from ansible_collections.one.tm.plugins.module_utils import paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
 
 FRONT_END = "localhost"
-DISK = re.compile(r"disk\.\d+$")
 
 OWNERSHIP = ("mode", "owner", "group")
 SOURCES = ("source_dirs", "format")
@@ -55,12 +53,6 @@ class Action:
         shared = (FRONT_END, self.host("destination"))
         return host == self.here or (self.ways["images_shared"] and host in shared)
 
-    @property
-    def saves_disk(self) -> bool:
-        """Tell whether a disk leaves the directory of its VM's images, to become an image."""
-        directory, name = os.path.split(self.destination)
-        return bool(DISK.match(name)) and os.path.basename(directory) != "images"
-
     def planned(self, plugin: str, ways: Sequence[str], **arguments: Any) -> Planned:
         """Return a plan with some of the site's ways as arguments."""
         return Planned("one.tm." + plugin, dict({way: self.ways[way] for way in ways}, **arguments))
@@ -97,7 +89,8 @@ def ln(action: Action) -> Planned:
 
 def mv(action: Action) -> Planned:
     """Move on this host; a shared directory needs no move but that of a disk to be saved."""
-    if action.ways["vm_dir_shared"] and not action.saves_disk:
+    is_saved = saves_disk(action.destination)
+    if action.ways["vm_dir_shared"] and not is_saved:
         name = os.path.basename(action.source)
         message = "%s stays where it is: the directory is shared" % name
         return Planned("one.tm.log", {"message": message})
@@ -105,7 +98,7 @@ def mv(action: Action) -> Planned:
         raise TmError("%s is on another host; use the playbook mv.yml" % action.words["source"])
     # A VM's own images are not looked into on their way: whatever their guest wrote, they stay
     # its disks. A disk that is saved becomes an image.
-    format_ = action.ways["format"] if action.saves_disk else "raw"
+    format_ = action.ways["format"] if is_saved else "raw"
     places = {"source": action.source, "destination": action.destination}
     ways = ("allowed_dirs", "source_dirs", "bandwidth_mib")
     return action.planned("move", ways, format=format_, **places)

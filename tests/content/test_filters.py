@@ -111,3 +111,17 @@ def test_any_text_is_split_or_refused(text):
         FILTERS["target"](text)
     except AnsibleFilterError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("path", "saved"),
+    [
+        ("/one/var/7/disk.3", True),
+        ("/one/var/7/images/disk.3", False),
+        ("/one/var/7/images", False),
+        ("/one/var/7/disk.3.bak", False),
+    ],
+)
+def test_a_disk_is_saved_where_it_leaves_the_images_of_its_vm(path, saved):
+    """Only then does what a guest wrote become an image."""
+    assert FILTERS["saves_disk"](path) is saved
