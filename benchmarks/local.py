@@ -20,6 +20,7 @@ sys.path.insert(0, sys.argv[1])
 from ansible_collections.one.tm.plugins.module_utils import clone, step
 params = dict.fromkeys(("mode", "owner", "group"))
 params.update(source=sys.argv[2], destination=sys.argv[3], source_dirs=[])
+params["allowed_dirs"] = [sys.argv[3].rpartition("/")[0]]
 began = time.monotonic()
 clone.run(params, False)
 print(time.monotonic() - began)

@@ -12,12 +12,15 @@ from tm_ansible.endpoint import Endpoint, Url, check_word, parse_endpoint, parse
 from tm_ansible.engine.job import Job, PlaybookRun, Value
 from tm_ansible.errors import ScriptError
 from tm_ansible.joining import join
+from tm_ansible.ownership import check_owner
 from tm_ansible.script import Action, Verb
 
 FILESYSTEMS = ("ext2", "ext3", "ext4", "xfs", "vfat", "swap", "raw", "qcow2")
 MAX_MIB = 64 << 20
 
 LOCAL = "localhost"
+# As ``module_utils/temporary.py`` names what is being made.
+_OURS = re.compile(r"/\.tm-[0-9a-f]{16}\.(part|proven|old|gone|download|here-)")
 # Models in which LN leads to the image itself, unless it has a URL.
 _LINKING = ("nfs", "shared", "dummy")
 
@@ -58,7 +61,13 @@ def _parse_directory(word: str) -> Endpoint:
 
 
 def _parse_destination(word: str) -> Endpoint:
-    return parse_endpoint(word, role="destination")
+    place = parse_endpoint(word, role="destination")
+    if _OURS.search(place.path):
+        raise ScriptError(
+            f"the destination's path {shown(place.path)} holds a name of the transfer manager's "
+            "own temporary files, which are swept: choose another"
+        )
+    return place
 
 
 def _parse_size(word: str) -> int:
@@ -116,6 +125,7 @@ def job_for(
         try:
             program = _program_for(action.verb, configuration)
             arguments = _parse_arguments(action, program, _front_ends(configuration))
+            check_owner(vm_id, action.verb, arguments, _vm_directories(action.verb, configuration))
         except ScriptError as error:
             raise ScriptError(f"line {action.line}: {error}") from None
         runs.append(_playbook_run(vm_id, action, arguments, program, configuration))
@@ -135,6 +145,12 @@ def job_for(
         collections=str(configuration.content.collections),
         marker=marker,
     )
+
+
+def _vm_directories(verb: Verb, configuration: Configuration) -> list[str]:
+    """Give where VMs have their directories, and a site allows this verb besides."""
+    defaults = configuration.defaults
+    return [*defaults["tm_allowed_dirs"], *defaults["tm_allowed_for"].get(verb.value, [])]
 
 
 def _hosts_of(arguments: Mapping[str, Argument], configuration: Configuration) -> list[str]:
@@ -212,6 +228,10 @@ def _playbook_run(
         "tm_host": _inventory_name(place, configuration),
         "tm_arguments": list(action.arguments),
     }
+    source = arguments.get("tm_source")
+    if isinstance(source, Url) and program.kind != "script":
+        # Only an action script has no other way to learn a URL's user and password.
+        variables["tm_arguments"] = [source.shown, *action.arguments[1:]]
     for name, value in arguments.items():
         variables[name] = value if isinstance(value, int) else str(value)
     playbook = program.path

@@ -14,6 +14,7 @@ _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _MODE = "expected a mode in quotes, such as '0664' or 'a+w'"
 _DIRECTORIES = "expected an absolute path other than /, without . and .."
 _CIPHERS = "expected names that 'ssh -Q cipher' tells"
+_SERVERS = "expected a host's name, *.domain, an address, a network, or *"
 _WORDS = {
     "array": "a list",
     "bool": "true or false",
@@ -49,7 +50,7 @@ def _explain(message: str, values: object, defaults: msgspec.Struct) -> str:
     problem, _, place = message.partition(" - at `$")
     key = place.rstrip("`").lstrip(".").replace("[...]", "")
     if " - at `key` in `" in message:
-        return "every key must be text: put it in quotes"
+        return _explain_key(message, defaults)
     if problem.startswith("Object contains unknown field"):
         name = problem.split("`")[1]
         return _explain_unknown(f"{key}.{name}" if key else name, list(_keys(defaults)))
@@ -59,6 +60,14 @@ def _explain(message: str, values: object, defaults: msgspec.Struct) -> str:
     return f"{key}: {problem}{got}" if key else f"{problem}{got}"
 
 
+def _explain_key(message: str, defaults: msgspec.Struct) -> str:
+    problem, _, key = message.partition(" - at `key` in `$")
+    key = key.rstrip("`").lstrip(".")
+    if problem.startswith("Invalid enum value"):
+        return f"{key}: unknown key {problem.split()[-1]}; {_expectation(key, problem, defaults)}"
+    return "every key must be text: put it in quotes"
+
+
 def _expectation(key: str, problem: str, defaults: msgspec.Struct) -> str:
     if key.endswith("mode"):
         return _MODE
@@ -66,6 +75,8 @@ def _expectation(key: str, problem: str, defaults: msgspec.Struct) -> str:
         return f"expected {', '.join(choices[:-1])} or {choices[-1]}"
     if "matching regex" in problem and key.startswith("copies.ciphers["):
         return _CIPHERS
+    if "matching regex" in problem and key.startswith("urls.hosts["):
+        return _SERVERS
     if "matching regex" in problem:
         return _DIRECTORIES
     problem = re.sub(r"`([^`]*)`", _in_words, problem[:1].lower() + problem[1:])
@@ -77,7 +88,11 @@ def _choices(key: str, struct: msgspec.Struct) -> tuple[str, ...]:
     name, _, rest = key.partition(".")
     if rest:
         return _choices(rest, getattr(struct, name))
+    name, bracket, _ = name.partition("[")
     kind = get_type_hints(type(struct))[name] if name in struct.__struct_fields__ else None
+    # Of a list its elements, of a mapping its keys; what is wrong in a mapping has a bracket.
+    if get_origin(kind) is (tuple if bracket else dict):
+        kind = get_args(kind)[0]
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 

@@ -16,6 +16,7 @@ from tm_ansible.locations import Locations, front_end_names, locate, vm_dirs
 from tm_ansible.rcfile import read_rc
 from tm_ansible.script import Verb
 from tm_ansible.settings import Settings, load_settings
+from tm_ansible.versions import ansible_core_version, check_ansible_core
 
 __all__ = ["Configuration", "Program", "find_log", "load_configuration"]
 
@@ -76,8 +77,10 @@ def load_configuration(argument: str, environment: Mapping[str, str]) -> Configu
         The configuration; every file in it has been seen.
 
     Raises:
-        SettingsError: something is missing or wrong; the message names file, place and remedy.
+        SettingsError: something is missing or wrong, Ansible's release too; the message names
+            file, place and remedy.
     """
+    check_ansible_core(ansible_core_version())
     locations = locate(environment)
     map_path = find_map(argument, locations)
     name, directory = map_path.stem, map_path.parent
@@ -96,7 +99,10 @@ def load_configuration(argument: str, environment: Mapping[str, str]) -> Configu
         debug=_wants_log(rc),
         priority=priority,
         options=_run_options(settings),
-        defaults=_defaults(settings, front_ends, vm_dirs(locations)),
+        defaults={
+            **_defaults(settings, front_ends, vm_dirs(locations)),
+            "tm_own_paths": _own_paths(settings, locations, directory, environment),
+        },
         front_ends=front_ends,
         content=content,
     )
@@ -198,6 +204,24 @@ def _run_options(settings: Settings) -> RunOptions:
     )
 
 
+def _own_paths(
+    settings: Settings, locations: Locations, directory: Path, environment: Mapping[str, str]
+) -> list[str]:
+    """Tell what no VM's image may be: configuration, keys and passwords."""
+    ansible = settings.ansible
+    named = (
+        str(locations.etc),
+        str(directory),
+        environment.get("ONE_AUTH"),
+        ansible.config,
+        ansible.private_key_file,
+        ansible.vault_password_file,
+        *ansible.extra_vars_files,
+        *settings.inventory,
+    )
+    return list(dict.fromkeys(path for path in named if path and _is_utf8(path)))
+
+
 def _defaults(
     settings: Settings, front_ends: tuple[str, ...], vm_directories: tuple[Path, ...]
 ) -> Mapping[str, Value]:
@@ -206,7 +230,13 @@ def _defaults(
     return {
         "tm_front_ends": list(front_ends),
         "tm_allowed_dirs": list(allowed),
+        "tm_allowed_for": {verb: list(each) for verb, each in settings.allowed_for.items()},
         "tm_source_dirs": list(settings.source_dirs),
+        "tm_url_schemes": list(settings.urls.schemes),
+        "tm_url_hosts": list(settings.urls.hosts),
+        "tm_url_size_gib": settings.urls.size_gib,
+        "tm_url_seconds": settings.urls.seconds,
+        "tm_download_timeout": settings.urls.silence_seconds,
         "tm_schemes_dir": settings.schemes_dir,
         "tm_mode": images.mode,
         # Not null, which ansible-core before 2.19 does not take for text.

@@ -137,8 +137,9 @@ class Driver:
     def _transfer(self, request: protocol.Transfer) -> None:
         if self._site:
             _log.info("VM %d: %s", request.vm_id, request.script)
-            token = self._site.office.journal.token
-            task = plan(request.vm_id, request.script, self._site.configuration, token)
+            journal = self._site.office.journal
+            journal.accept(request.vm_id)  # first: whatever comes of it, an answer is owed
+            task = plan(request.vm_id, request.script, self._site.configuration, journal.token)
             self._accept(self._site, request.vm_id, task)
         else:
             self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))
@@ -146,7 +147,7 @@ class Driver:
     def _accept(self, site: _Site, vm_id: int, task: Job | Outcome) -> None:
         transfer = Transfer(vm_id, task, site.office)
         try:
-            site.schedule.submit(vm_id, transfer, transfer.copies)
+            site.schedule.submit(vm_id, transfer, transfer.copies, transfer.hosts)
         except RuntimeError as error:
             transfer.answer(Outcome(reason=f"the system allows no more threads: {error}"))
 
@@ -160,6 +161,7 @@ class Driver:
         if request.vm_id is None:
             return
         if self._site:
+            self._site.office.journal.accept(request.vm_id)
             self._accept(self._site, request.vm_id, Outcome(reason=request.reason))
         else:
             self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))

@@ -82,7 +82,7 @@ def doubt_of_vm_dir(locations: Locations) -> str:
     try:
         _read_vm_dir(locations)
     except SettingsError as error:
-        return f"{error}; until then DELETE and MV may act in {locations.var} only"
+        return f"{error}; until then images are written, moved and removed in {locations.var} only"
     return ""
 
 

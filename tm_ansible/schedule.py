@@ -1,45 +1,20 @@
-"""Decides what runs when: so many at a time, a VM's in order, and so many on each host."""
+"""Decides what runs when: so many at a time, a VM's in order, and a share for each host."""
 
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Protocol
+
+from tm_ansible.shares import Item, Shares, Work
 
 _log = logging.getLogger(__name__)
-
-
-class Work(Protocol):
-    """Something to do for a VM. It looks after its own errors and its own answer."""
-
-    def run(self) -> None:
-        """Do it; return when it is over, proven so."""
-
-    def cancel(self) -> None:
-        """Make sure that it does not answer and is over soon, run or not; returns at once."""
-
-    def wait_for(self, host: str, running: int) -> None:
-        """Take note that so many others keep it from a host; called once, returns at once."""
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """Work that was submitted."""
-
-    vm_id: int
-    work: Work
-    hosts: frozenset[str]
-    told: bool = False
 
 
 class Schedule:
     """Runs work in threads: first come, first served, but never two of one VM at once.
 
-    Work that needs a slot on hosts starts when all of them have one free. What waits for a host
-    takes no slot, and lets others pass that need other hosts. The oldest that waits keeps a slot
-    free for itself on each of its hosts: work that needs several is not passed by for ever.
+    What waits for a host (see ``Shares``) takes no slot, and lets others pass that need other ones.
     """
 
     def __init__(self, limit: int, slots: Callable[[str], int] = lambda _host: 0) -> None:
@@ -47,33 +22,34 @@ class Schedule:
 
         Args:
             limit: how much may run at a time.
-            slots: tells how much may run at a time on a host; 0 for no limit.
+            slots: tells how much may copy to or from a host at a time; 0 for no limit.
         """
         self._limit = limit
-        self._slots = slots
         self._changed = threading.Condition()
-        self._waiting: deque[_Item] = deque()
-        self._running: dict[int, _Item] = {}
-        self._busy: Counter[str] = Counter()
+        self._waiting: deque[Item] = deque()
+        self._running: dict[int, Item] = {}
+        self._shares = Shares(limit, slots)
         self._threads = 0
         self._closed = False
 
-    def submit(self, vm_id: int, work: Work, hosts: Collection[str] = ()) -> None:
+    def submit(
+        self, vm_id: int, work: Work, copies: Collection[str] = (), hosts: Collection[str] = ()
+    ) -> None:
         """Take work that starts when it has its slots and nothing older of its VM is left.
 
         Args:
             vm_id: the VM it belongs to.
             work: what to do.
-            hosts: on which it needs a slot.
+            copies: hosts on which it needs a slot for copies.
+            hosts: on which it is at work, and for which it may have to wait.
 
         Raises:
             RuntimeError: the system allows no thread and none of ours is there to serve it.
         """
-        limited = frozenset(host for host in hosts if self._slots(host))
         with self._changed:
             if self._closed:
                 return
-            item = _Item(vm_id, work, limited)
+            item = Item(vm_id, work, frozenset(copies), frozenset(hosts))
             self._waiting.append(item)
             try:
                 self._add_thread()
@@ -147,9 +123,9 @@ class Schedule:
                 _log.exception("VM %d: the driver made an error", item.vm_id)
             with self._changed:
                 del self._running[item.vm_id]
-                self._busy -= Counter(item.hosts)
+                self._shares.remove(item)
 
-    def _take(self) -> _Item | None:
+    def _take(self) -> Item | None:
         with self._changed:
             item = self._first_ready()
             if item is None:
@@ -158,29 +134,23 @@ class Schedule:
                 return None
             self._waiting.remove(item)
             self._running[item.vm_id] = item
-            self._busy += Counter(item.hosts)
+            self._shares.add(item)
             self._add_helper()
             return item
 
-    def _first_ready(self) -> _Item | None:
+    def _first_ready(self) -> Item | None:
         """Find the oldest piece that may start; tell those before it what they wait for."""
-        kept: Counter[str] = Counter()
+        first: Item | None = None
         vm_ids = set(self._running)
         for item in self._waiting:
             if item.vm_id in vm_ids:
                 continue
             vm_ids.add(item.vm_id)
-            taken = self._busy + kept
-            full = [host for host in item.hosts if taken[host] >= self._slots(host)]
-            if not full:
+            obstacle = self._shares.obstacle(item, first)
+            if obstacle is None:
                 return item
-            if not kept:
-                kept.update(item.hosts)
-            self._tell(item, full)
+            first = first or item
+            if not item.told:
+                item.told = True
+                item.work.wait_for(obstacle)
         return None
-
-    def _tell(self, item: _Item, full: Collection[str]) -> None:
-        if not item.told:
-            item.told = True
-            host = max(full, key=lambda host: self._busy[host])
-            item.work.wait_for(host, self._busy[host])

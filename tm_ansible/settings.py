@@ -20,6 +20,14 @@ _Mode: TypeAlias = Annotated[
 ]
 # The name of an OpenSSH cipher, which becomes part of an option.
 _Cipher: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.@-]*$")]
+_Verb: TypeAlias = Literal["CLONE", "LN", "MKSWAP", "MKIMAGE", "DELETE", "MV"]
+# A server: a name, *.domain, an address, a network, or * for any.
+_Host: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|[0-9A-Fa-f:.]+(/[0-9]{1,3})?)$"
+    ),
+]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=1000)]
 _MibPerSecond: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
@@ -78,6 +86,25 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     age_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
 
 
+class Urls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be fetched.
+
+    Attributes:
+        schemes: of URLs.
+        hosts: servers by name, ``*.domain``, address or network, ``*`` for any; empty for any
+            but the machine that fetches.
+        size_gib: most that an image may have; 0 for no limit.
+        seconds: most that a download may take; 0 for no limit.
+        silence_seconds: longest silence of a server.
+    """
+
+    schemes: tuple[Literal["http", "https", "ftp"], ...] = ("http", "https", "ftp")
+    hosts: tuple[_Host, ...] = ()
+    size_gib: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
+    seconds: _Seconds = 86400
+    silence_seconds: Annotated[int, Meta(ge=1, le=3600)] = 60
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Time limits, in seconds.
 
@@ -133,13 +160,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         inventory: files, directories or scripts that Ansible takes as inventories.
         concurrency: transfers that run at a time.
         front_ends: further host names that mean this machine.
-        allowed_dirs: where DELETE and MV may act; empty for ``var`` and VM_DIR.
-        source_dirs: where sources of CLONE and LN may lie; empty for anywhere.
+        allowed_dirs: where VMs have their directories; empty for ``var`` and VM_DIR.
+        allowed_for: more directories by verb.
+        source_dirs: where sources of CLONE, LN and MKIMAGE may lie; empty for anywhere but the
+            system's own places.
         schemes_dir: where a site adds kinds of URL.
         content: directory that holds ``ansible_collections/one/tm``, or None to look for it.
         images: what images get.
         copies: how images are copied.
         cache: of images on hosts.
+        urls: what may be fetched.
         limits: time limits.
         ansible: how Ansible is run.
         engine: how the driver keeps Ansible ready.
@@ -149,12 +179,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: Annotated[int, Meta(ge=1, le=1000)] = 10
     front_ends: tuple[_Text, ...] = ()
     allowed_dirs: tuple[_Directory, ...] = ()
+    allowed_for: dict[_Verb, tuple[_Directory, ...]] = {}
     source_dirs: tuple[_Directory, ...] = ()
     schemes_dir: _Text = "schemes"
     content: _Text | None = None
     images: Images = Images()
     copies: Copies = Copies()
     cache: Cache = Cache()
+    urls: Urls = Urls()
     limits: Limits = Limits()
     ansible: AnsibleSettings = AnsibleSettings()
     engine: EngineSettings = EngineSettings()

@@ -12,6 +12,7 @@ from tm_ansible.errors import EngineError, TmAnsibleError
 from tm_ansible.journal import Journal
 from tm_ansible.protocol import clean, render_reply
 from tm_ansible.script import parse_script, read_script
+from tm_ansible.shares import Obstacle
 from tm_ansible.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Transfer:
     """Work for the schedule that answers at most once, and never after it was cancelled."""
 
     def __init__(self, vm_id: int, task: Job | Outcome, office: Office) -> None:
-        """Accept the transfer: from now on an answer is owed.
+        """Take a transfer over that the journal has noted as owed an answer.
 
         Args:
             vm_id: the VM it is for.
@@ -70,31 +71,20 @@ class Transfer:
         self._lock = threading.Lock()
         self._open = True
         self._run: Run | None = None
-        office.journal.accept(vm_id)
 
     @property
     def copies(self) -> tuple[str, ...]:
         """Hosts that it copies images to or from."""
         return self._task.copies if isinstance(self._task, Job) else ()
 
-    def wait_for(self, host: str, running: int) -> None:
-        """Say in the VM's log that it waits for a slot on a host.
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Hosts that it has work on."""
+        return self._task.hosts if isinstance(self._task, Job) else ()
 
-        Args:
-            host: inventory name.
-            running: transfers that copy to or from it now; 0 if all its slots are kept for another.
-        """
-        one = running == 1
-        count = "1 transfer" if one else f"{running} transfers"
-        if host == LOCAL:
-            does = f"{'reads or writes' if one else 'read or write'} images on the front-end"
-            setting = "copies.front_end"
-        else:
-            does = f"{'copies' if one else 'copy'} to or from {host}"
-            setting = "copies.per_host"
-        why = f"{count} {does} already" if running else f"an older transfer {_first_at(host)}"
-        text = f"waiting: {why} (setting {setting})"
-        self._tell(Line(Severity.INFO, text))
+    def wait_for(self, obstacle: Obstacle) -> None:
+        """Say in the VM's log what it waits for."""
+        self._tell(Line(Severity.INFO, f"waiting: {_reason(obstacle)}"))
 
     def run(self) -> None:
         """Carry it out, answer, and return when nothing of it is left."""
@@ -148,8 +138,25 @@ class Transfer:
                 self._office.writer.log(news.severity, self._vm_id, news.text)
 
 
-def _first_at(host: str) -> str:
-    return f"comes first {'on the front-end' if host == LOCAL else f'at {host}'}"
+def _reason(obstacle: Obstacle) -> str:
+    host, count = obstacle.host, obstacle.running
+    place = "on the front-end" if host == LOCAL else f"at {host}"
+    if not count:
+        setting = _setting(host) if obstacle.copies else "concurrency"
+        return f"an older transfer comes first {place} (setting {setting})"
+    transfers = "1 transfer" if count == 1 else f"{count} transfers"
+    if not obstacle.copies:
+        kept = "the slots that are left are for other hosts (setting concurrency)"
+        return f"{transfers} {'is' if count == 1 else 'are'} at work {place} already, and {kept}"
+    if host == LOCAL:
+        does = f"{'reads or writes' if count == 1 else 'read or write'} images {place}"
+    else:
+        does = f"{'copies' if count == 1 else 'copy'} to or from {host}"
+    return f"{transfers} {does} already (setting {_setting(host)})"
+
+
+def _setting(host: str) -> str:
+    return "copies.front_end" if host == LOCAL else "copies.per_host"
 
 
 def _internal_error(error: Exception) -> Outcome:

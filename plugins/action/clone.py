@@ -6,6 +6,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.step import (
     FORMAT,
     PATH,
     PATHS,
+    POLICY,
     Step,
 )
 
@@ -23,4 +24,5 @@ class ActionModule(Step):
         "format": FORMAT,
         "bandwidth_mib": BANDWIDTH,
         **ATTRIBUTES,
+        **POLICY,
     }

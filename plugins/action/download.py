@@ -1,10 +1,12 @@
 """Fetch an image from a URL."""
 
+from ansible_collections.one.tm.plugins.module_utils.webrules import ARGUMENTS as RULES
 from ansible_collections.one.tm.plugins.plugin_utils.step import (
     ATTRIBUTES,
     BANDWIDTH,
     FORMAT,
     PATH,
+    POLICY,
     Step,
 )
 
@@ -22,4 +24,6 @@ class ActionModule(Step):
         "format": FORMAT,
         "bandwidth_mib": BANDWIDTH,
         **ATTRIBUTES,
+        **POLICY,
+        **RULES,
     }

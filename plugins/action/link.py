@@ -5,6 +5,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.step import (
     FORMAT,
     PATH,
     PATHS,
+    POLICY,
     Step,
 )
 
@@ -21,4 +22,5 @@ class ActionModule(Step):
         "source_dirs": PATHS,
         "format": FORMAT,
         **ATTRIBUTES,
+        **POLICY,
     }

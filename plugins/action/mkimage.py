@@ -1,6 +1,12 @@
 """Make a disk image."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    ATTRIBUTES,
+    PATH,
+    PATHS,
+    POLICY,
+    Step,
+)
 
 __metaclass__ = type
 
@@ -19,6 +25,7 @@ class ActionModule(Step):
         "slack_percent": {"type": "int", "default": 20},
         "uuid": {"type": "str"},
         **ATTRIBUTES,
+        **POLICY,
     }
     RULES = {
         "mutually_exclusive": [("size_mib", "source")],

@@ -1,6 +1,6 @@
 """Make a swap image."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, PATH, POLICY, Step
 
 __metaclass__ = type
 
@@ -13,4 +13,5 @@ class ActionModule(Step):
         "destination": PATH,
         "size_mib": {"type": "int", "required": True},
         **ATTRIBUTES,
+        **POLICY,
     }

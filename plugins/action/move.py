@@ -5,7 +5,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.step import (
     FORMAT,
     PATH,
     PATHS,
-    REQUIRED_PATHS,
+    POLICY,
     Step,
 )
 
@@ -20,8 +20,8 @@ class ActionModule(Step):
         "source": PATH,
         "destination": PATH,
         "into": {"type": "bool", "default": True},
-        "allowed_dirs": REQUIRED_PATHS,
         "source_dirs": PATHS,
         "format": dict(FORMAT, default="raw"),
         "bandwidth_mib": BANDWIDTH,
+        **POLICY,
     }

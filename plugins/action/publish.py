@@ -1,6 +1,12 @@
 """Begin and end a download that a site's own task file does."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import ATTRIBUTES, FORMAT, PATH, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import (
+    ATTRIBUTES,
+    FORMAT,
+    PATH,
+    POLICY,
+    Step,
+)
 
 __metaclass__ = type
 
@@ -18,4 +24,5 @@ class ActionModule(Step):
         },
         "format": FORMAT,
         **ATTRIBUTES,
+        **POLICY,
     }

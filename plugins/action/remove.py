@@ -1,6 +1,6 @@
 """Remove an image or a directory of images."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, REQUIRED_PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, POLICY, Step
 
 __metaclass__ = type
 
@@ -12,5 +12,5 @@ class ActionModule(Step):
     ARGUMENTS = {
         "path": PATH,
         "proven": {"type": "str"},
-        "allowed_dirs": REQUIRED_PATHS,
+        **POLICY,
     }

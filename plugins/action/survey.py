@@ -1,6 +1,6 @@
 """Tell the identity of an image or of a directory's image."""
 
-from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, PATHS, Step
+from ansible_collections.one.tm.plugins.plugin_utils.step import PATH, PATHS, POLICY, Step
 
 __metaclass__ = type
 
@@ -14,4 +14,5 @@ class ActionModule(Step):
         "destination": {"type": "str"},
         "filesystem": {"type": "str", "default": "ext4"},
         "source_dirs": PATHS,
+        **POLICY,
     }

@@ -15,6 +15,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.step import (
     FORMAT,
     PATH,
     PATHS,
+    POLICY,
 )
 
 __metaclass__ = type
@@ -28,7 +29,6 @@ ARGUMENTS = {
     "into": {"type": "bool", "default": False},
     "move": {"type": "bool", "default": False},
     "directories": {"type": "bool", "default": True},
-    "allowed_dirs": PATHS,
     "source_dirs": PATHS,
     "compression": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "route": {"type": "str", "choices": ["auto", "direct", "front_end"], "default": "auto"},
@@ -41,6 +41,7 @@ ARGUMENTS = {
     "cache_age_days": {"type": "int", "default": 30},
     "silence": {"type": "float", "default": 300},
     **ATTRIBUTES,
+    **POLICY,
 }
 
 
@@ -103,7 +104,7 @@ class ActionModule(ActionBase):
             raise connections.unreachable(source, error) from error
 
     def _receiver_config(self, options: Dict[str, Any], name: str) -> Dict[str, Any]:
-        keys = ["destination", "into", "move", "allowed_dirs", "source_dirs", "format"]
+        keys = ["destination", "into", "move", "source_dirs", "format", *POLICY]
         keys += ["mode", "owner", "group", "bandwidth_mib"]
         cache = {
             "directory": options["cache_dir"],
@@ -116,7 +117,7 @@ class ActionModule(ActionBase):
 
 
 def _sender_config(options: Dict[str, Any], variables: Dict[str, Any]) -> Dict[str, Any]:
-    keys = ["source", "source_dirs", "allowed_dirs", "move", "directories", "format", "compression"]
+    keys = ["source", "source_dirs", "move", "directories", "format", "compression", *POLICY]
     limit = options["source_bandwidth_mib"]
     if limit is None:
         limit = _limit_of(options["source_host"], variables)

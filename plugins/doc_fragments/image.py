@@ -25,7 +25,10 @@ options:
 options:
   source_dirs:
     description:
-      - Directories below which the source has to lie, all links followed; none for anywhere.
+      - The image repositories, below which the source has to lie, all links followed.
+      - Without them it may lie anywhere but in C(/etc), C(/root), C(/proc), C(/sys), C(/dev) (block
+        devices are allowed), in a directory C(.ssh), C(.gnupg) or C(.one), under a name of keys
+        such as C(*.pem), in O(own_paths), or among the images of another VM.
     type: list
     elements: str
     default: []
@@ -34,10 +37,28 @@ options:
     ALLOWED = r"""
 options:
   allowed_dirs:
-    description: Directories below which something may be moved or removed, on the real path.
+    description:
+      - Directories in which VMs have theirs. On the real path, what is written, moved or removed
+        has to lie below one of them; with O(vm_id), in C(<directory>/<vm_id>).
     type: list
     elements: str
     required: true
+  more_dirs:
+    description: Directories below which it may lie as well.
+    type: list
+    elements: str
+    default: []
+  own_paths:
+    description: What is neither read nor written, such as configuration and keys.
+    type: list
+    elements: str
+    default: []
+  vm_id:
+    description:
+      - Number of the VM. What lies in the directory of another one is refused, whatever else is
+        allowed. A negative number is no VM's.
+    type: int
+    default: -1
 """
 
     FORMAT = r"""
@@ -52,6 +73,32 @@ options:
     type: str
     choices: [probe, raw, qcow2]
     default: probe
+"""
+
+    URLS = r"""
+options:
+  schemes:
+    description: Schemes that may be fetched, by a redirect too.
+    type: list
+    elements: str
+    default: [http, https, ftp]
+  hosts:
+    description:
+      - Servers that may be asked, by name, C(*.domain), address or network; V(*) for any.
+      - Loopback, link-local and multicast addresses have to be named, and so has a host in a
+        private network that a server of another name redirects to. Addresses are judged when they
+        are connected to. What a proxy connects to is judged by its name alone.
+    type: list
+    elements: str
+    default: []
+  size_gib:
+    description: Most that the image may have, in GiB; V(0) for no limit.
+    type: float
+    default: 0
+  seconds:
+    description: Most that the download may take, in seconds; V(0) for no limit.
+    type: float
+    default: 0
 """
 
     BANDWIDTH = r"""

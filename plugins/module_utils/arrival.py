@@ -5,6 +5,8 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import (
     attributes,
+    blocks,
+    directories,
     entries,
     files,
     frames,
@@ -32,7 +34,7 @@ class Arrival:
         reader: frames.FrameReader,
         telling: Telling,
         wanted: attributes.Attributes,
-        keep: Optional[Callable[[int, str], None]] = None,
+        keep: Optional[Callable[[partial.Partial, str], None]] = None,
     ) -> None:
         """Take what it needs.
 
@@ -40,7 +42,7 @@ class Arrival:
             reader: of the stream.
             telling: whom to tell.
             wanted: mode and owner of what is made.
-            keep: gets the descriptor and the name of ours of a single file that is whole.
+            keep: gets a single file that is whole, with its blocks, and its name of ours.
         """
         self._reader = reader
         self._telling = telling
@@ -53,7 +55,7 @@ class Arrival:
 
         Args:
             found: what the sender has.
-            final: path that it gets; its directory is made.
+            final: path that it gets, with no link in its directories; they are made.
             source: which file it is (``partial.source_of``); empty for a directory.
 
         Returns:
@@ -65,11 +67,11 @@ class Arrival:
         """
         self._telling.size = found.size
         directory = os.path.dirname(final)
-        files.make_directory(directory, self._attributes)
-        with room.filling(directory, found.data):
+        full = room.filling(directory, found.data)
+        with full, directories.workplace(final, self._attributes) as place:
             if found.root.type == entries.DIRECTORY:
-                return self._receive_directory(found, final)
-            return self._receive_single(found.root, final, source)
+                return self._receive_directory(found, place)
+            return self._receive_single(found.root, place, source)
 
     def _begins(self, final: str, offset: int = 0) -> bool:
         """Ask for the data, and return whether they come from another place than ours."""
@@ -83,6 +85,7 @@ class Arrival:
             if not self._begins(final, part.offset):
                 return False
             self.resumed = part.offset
+            part.blocks = blocks.Blocks() if self._keep else None
             with about(final):
                 self._fill(part.descriptor, entry, 0, part)
                 self._reader.expect(frames.END)
@@ -91,7 +94,7 @@ class Arrival:
                     part.settle()
                     os.fsync(part.descriptor)
             if self._keep:
-                self._keep(part.descriptor, files.temporary_name(final))
+                self._keep(part, files.temporary_name(final))
             files.publish(files.temporary_name(final), final, self._attributes)
         return True
 

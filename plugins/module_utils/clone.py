@@ -5,9 +5,10 @@ from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils import formats
 from ansible_collections.one.tm.plugins.module_utils.attributes import attributes_of
-from ansible_collections.one.tm.plugins.module_utils.copying import copy, is_complete, open_source
+from ansible_collections.one.tm.plugins.module_utils.copying import copy, is_complete, open_allowed
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
-from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
+from ansible_collections.one.tm.plugins.module_utils.paths import tidy
+from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 
 
@@ -15,15 +16,17 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Copy an image unless the destination is that copy already.
 
     Args:
-        params: source, destination, source_dirs, format, mode, owner, group.
+        params: source, destination, format, mode, owner, group, bandwidth_mib, source_dirs and
+            those of ``policy.ARGUMENTS``.
         check_mode: only tell what would be done.
 
     Raises:
         TmError: a path is refused, or the copy failed.
     """
     attributes = attributes_of(params)
-    destination = checked(params["destination"], "destination")
-    source = open_source(check_source(params["source"], params["source_dirs"]))
+    policy = policy_of(params)
+    destination = check_destination(params["destination"], policy)
+    source = open_allowed(tidy(params["source"]), policy)
     try:
         formats.check(source.path, source.descriptor, formats.rules_of(params))
         names = (os.path.basename(source.path), os.path.basename(destination))

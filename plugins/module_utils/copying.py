@@ -1,22 +1,25 @@
 """Copy one file on one host: no data where the file system can share it, holes stay holes."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
-from typing import NamedTuple, Optional
+from typing import Callable, Iterator, NamedTuple, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
+from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    make_directory,
     new_file,
     present,
     publish,
     temporary_name,
 )
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
+from ansible_collections.one.tm.plugins.module_utils.policy import Policy
 from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
+from ansible_collections.one.tm.plugins.module_utils.sources import seen
 from ansible_collections.one.tm.plugins.module_utils.sparse import (
     extents,
     read_blocks,
@@ -83,25 +86,38 @@ class Source(NamedTuple):
             return False
 
 
-def open_source(path: str, follow: bool = True) -> Source:
+# Copies the data of a source into an empty file, see ``copy_contents``.
+Contents = Callable[[Source, int, str, Meter], None]
+
+
+def open_allowed(path: str, policy: Policy) -> Source:
+    """Open an image for copying, if the site allows to read it.
+
+    Args:
+        path: where it is.
+        policy: what the site allows.
+
+    Raises:
+        TmError: it may not be read, or as ``open_source``.
+    """
+    with _opening(path), seen(path, policy) as anchor:
+        return open_source(path, at=anchor)
+
+
+def open_source(path: str, follow: bool = True, at: str = "") -> Source:
     """Open a file or block device for copying.
 
     Args:
         path: where it is.
         follow: whether a symbolic link stands for its target.
+        at: the path by which it is opened, if not that.
 
     Raises:
         TmError: it is missing, unreadable, or nothing that has contents.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        raise TmError("the source %s does not exist" % path) from None
-    except PermissionError:
-        raise TmError(
-            "the source %s is not readable for user number %d" % (path, os.geteuid())
-        ) from None
+    with _opening(path):
+        descriptor = os.open(at or path, flags)
     state = os.fstat(descriptor)
     if not (stat.S_ISREG(state.st_mode) or stat.S_ISBLK(state.st_mode)):
         os.close(descriptor)
@@ -109,6 +125,18 @@ def open_source(path: str, follow: bool = True) -> Source:
         raise TmError("the source %s is %s, an image is needed" % (path, kind))
     size = os.lseek(descriptor, 0, os.SEEK_END)
     return Source(path, descriptor, size, state)
+
+
+@contextlib.contextmanager
+def _opening(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise TmError("the source %s does not exist" % path) from None
+    except PermissionError:
+        raise TmError(
+            "the source %s is not readable for user number %d" % (path, os.geteuid())
+        ) from None
 
 
 def is_complete(source: Source, destination: str) -> bool:
@@ -123,15 +151,20 @@ def is_complete(source: Source, destination: str) -> bool:
 
 
 def copy(
-    source: Source, destination: str, attributes: Attributes, meter: Optional[Meter] = None
+    source: Source,
+    destination: str,
+    attributes: Attributes,
+    meter: Optional[Meter] = None,
+    contents: Optional[Contents] = None,
 ) -> bool:
     """Copy a source to its destination, whole or not at all.
 
     Args:
         source: what to copy.
-        destination: path; its directory is made.
+        destination: path, with no link in its directories; they are made.
         attributes: mode and owner of the new file.
         meter: measures it.
+        contents: takes the place of ``copy_contents``.
 
     Returns:
         Whether data were moved; not so if the file system shares them (reflink).
@@ -141,17 +174,17 @@ def copy(
         OSError: reading or writing failed.
     """
     directory = os.path.dirname(destination)
-    make_directory(directory, attributes)
     meter = meter or Meter(os.path.basename(source.path), source.size)
     full = filling(directory, source.data_bytes)
-    with full, about(destination), new_file(destination) as descriptor:
+    below = workplace(destination, attributes)
+    with full, below as place, about(destination), new_file(place) as descriptor:
         is_shared = share(source, descriptor)
         if not is_shared:
             need_room(directory, source.data_bytes)
-            copy_contents(source, descriptor, destination, meter)
+            (contents or copy_contents)(source, descriptor, destination, meter)
         finish(source, descriptor, destination)
         with meter.beating():
-            publish(temporary_name(destination), destination, attributes)
+            publish(temporary_name(place), place, attributes)
     return not is_shared
 
 

@@ -1,14 +1,22 @@
 """The sender's program that reaches the receiver's host itself, so that no third host has the data.
 
 It starts ssh, writes the receiver's program and the stream to it, and passes the receiver's
-messages on to the controller.
+messages on to the controller. The controller's own are the receiver's answer and a cancel, of which
+the receiver learns by a token at the end of the stream.
 """
 
 import base64
+import contextlib
+import functools
+import json
 import os
+import queue
+import select
+import signal
 import subprocess
+import sys
 import threading
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from ansible_collections.one.tm.plugins.module_utils import (
     ciphers,
@@ -23,7 +31,16 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 __metaclass__ = type
 
 ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
+CANCEL = {"cancel": True}
+# What interrupts the sender, which waits for the network or for the answer.
+INTERRUPT = signal.SIGUSR1
+CANCEL_SECONDS = 10.0
+
 ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ClearAllForwardings=yes")
+
+
+class Cancelled(BaseException):
+    """The controller has ended the transfer."""
 
 
 def main(config: Dict[str, Any], way: Dict[str, Any], program: str) -> None:
@@ -36,7 +53,8 @@ def main(config: Dict[str, Any], way: Dict[str, Any], program: str) -> None:
     Args:
         config: see ``sender.Sender``.
         way: see ``ssh_words``; ``host``, what the receiver's host says of itself; ``local``,
-            whether it is only to be told if that is this one.
+            whether it is only to be told if that is this one; ``token``, with which a cancelled
+            stream ends.
         program: the receiver's, in base64.
     """
     os.umask(0o022)
@@ -45,7 +63,12 @@ def main(config: Dict[str, Any], way: Dict[str, Any], program: str) -> None:
     if way["local"] and identity.is_here(way["host"]):
         tell({"result": {"same_host": True}})
         os._exit(0)
-    _send(config, ssh_words(way), base64.b64decode(program), tell)
+    program_ = base64.b64decode(program)
+    answers = queue.Queue()  # type: queue.Queue[Dict[str, Any]]
+    signal.signal(INTERRUPT, _interrupt)
+    threading.Thread(target=_hear, args=(answers,), daemon=True).start()
+    pour = functools.partial(_pour, program=program_, config=config, answer=answers.get)
+    _send(ssh_words(way), pour, way["token"], tell)
     # The threads must not keep the interpreter from its end.
     os._exit(0)
 
@@ -73,21 +96,70 @@ def ssh_words(way: Dict[str, Any]) -> List[str]:
     return [*words, "--", way["address"], way["command"]]
 
 
-def _send(config: Dict[str, Any], words: List[str], program: bytes, tell: stream.Teller) -> None:
+def _send(words: List[str], pour: Callable[[int], None], token: str, tell: stream.Teller) -> None:
+    """Run ssh, fill its standard input, and end when it does.
+
+    Args:
+        words: that start it.
+        pour: writes all that is to be sent to a descriptor.
+        token: ends what was cancelled.
+        tell: tells the controller.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # type: Any
     child = subprocess.Popen(words, start_new_session=True, **pipes)
-    with lifeline.child(child.pid):
-        listener = threading.Thread(target=_pass_on, args=(child, tell), daemon=True)
-        listener.start()
-        try:
-            output = child.stdin.fileno()
-            frames.enlarge(output)
-            frames.write_all(output, program)
-            sender.run(config, stream.answer, output)
-            child.stdin.close()
-        except BrokenPipeError:
-            pass  # the receiver has ended, and tells why
-        listener.join()
+    listener = threading.Thread(target=_pass_on, args=(child, tell), daemon=True)
+    try:
+        with lifeline.child(child.pid):
+            listener.start()
+            with contextlib.suppress(BrokenPipeError):  # the receiver has ended, and tells why
+                pour(child.stdin.fileno())
+                child.stdin.close()
+            listener.join()
+    except Cancelled:
+        # From here on ssh ends with the receiver, also where the controller goes first.
+        _cancel(child, token)
+        listener.join(CANCEL_SECONDS)
+
+
+def _pour(
+    output: int, program: bytes, config: Dict[str, Any], answer: Callable[[], Dict[str, Any]]
+) -> None:
+    frames.enlarge(output)
+    frames.write_all(output, program)
+    sender.run(config, answer, output)
+
+
+def _hear(answers: Any) -> None:
+    """Take what the controller says; end with it."""
+    for line in sys.stdin.buffer:
+        message = json.loads(line.decode("ascii"))
+        if message == CANCEL:
+            # To the thread that waits: the system might choose another.
+            signal.pthread_kill(threading.main_thread().ident, INTERRUPT)
+        else:
+            answers.put(message)
+    lifeline.give_up()
+    os._exit(1)
+
+
+def _interrupt(*_event: Any) -> None:
+    signal.signal(INTERRUPT, signal.SIG_IGN)
+    raise Cancelled
+
+
+def _cancel(child: Any, token: str) -> None:
+    """End the stream with the token; a pipe that nobody empties is left alone after a while."""
+    if child.stdin.closed:
+        return
+    output = child.stdin.fileno()
+    os.set_blocking(output, False)
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    with contextlib.suppress(OSError):
+        if poll.poll(CANCEL_SECONDS * 1000):
+            frames.write_all(output, token.encode("ascii"))
+    with contextlib.suppress(OSError):
+        child.stdin.close()
 
 
 def _pass_on(child: Any, tell: stream.Teller) -> None:

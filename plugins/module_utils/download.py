@@ -14,9 +14,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from ansible_collections.one.tm.plugins.module_utils import formats
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
+from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    make_directory,
     new_file,
     present,
     publish,
@@ -24,11 +24,19 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 )
 from ansible_collections.one.tm.plugins.module_utils.ftp import FtpFile
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
-from ansible_collections.one.tm.plugins.module_utils.paths import checked, scheme, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.paths import scheme, split, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 from ansible_collections.one.tm.plugins.module_utils.room import need_room
+from ansible_collections.one.tm.plugins.module_utils.sizes import human
 from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, write_sparse
 from ansible_collections.one.tm.plugins.module_utils.tree import same_contents
 from ansible_collections.one.tm.plugins.module_utils.web import open_url
+from ansible_collections.one.tm.plugins.module_utils.webrules import (
+    Deadline,
+    Guard,
+    WebRules,
+    rules_of,
+)
 
 
 class Offer(NamedTuple):
@@ -56,16 +64,19 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     Args:
         params: url, destination, timeout (seconds of silence), format, bandwidth_mib, mode, owner,
-            group.
+            group, those of ``policy.ARGUMENTS`` and ``webrules.ARGUMENTS``.
         check_mode: ask the server, and only tell what would be done.
 
     Raises:
         TmError: the server does not give the whole file; no message has the URL's secrets.
     """
     attributes = attributes_of(params)
-    destination = checked(params["destination"], "destination")
+    if any(ord(char) < 32 or ord(char) == 127 for char in params["url"]):
+        shown = ascii(without_secrets(params["url"]))[:300]
+        raise TmError("downloading %s failed: it holds control characters" % shown)
+    destination = check_destination(params["destination"], policy_of(params))
     name = os.path.basename(destination)
-    remote = Remote(params["url"], params["timeout"])
+    remote = Remote(params["url"], params["timeout"], rules_of(params))
     try:
         offer = remote.open()
         if _is_complete(offer, destination):
@@ -92,36 +103,40 @@ def secrets_of(url: str) -> List[str]:
     """
     authority, _slash, path = url.partition("://")[2].partition("/")
     query = path.partition("?")[2].partition("#")[0]
-    password = authority.rpartition("@")[0].partition(":")[2]
-    secrets = [password, query if len(query) >= 8 else ""]
+    user = authority.rpartition("@")[0]
+    # The user's name alone may be an innocent word, too.
+    secrets = [user + "@" if user else "", user.partition(":")[2], query if len(query) >= 8 else ""]
     return [text for secret in secrets if secret for text in (secret, unquote(secret))]
 
 
 class Remote:
     """A file on a server. All its errors name the URL without its secrets."""
 
-    def __init__(self, url: str, timeout: int) -> None:
-        """Keep the URL and the longest silence in seconds."""
+    def __init__(self, url: str, timeout: int, rules: WebRules) -> None:
+        """Keep the URL, the longest silence in seconds and what is allowed; begin to count time."""
         self._url = url
         self._timeout = timeout
+        self._rules = rules
+        self._guard = Guard(rules, split(url)[0])
+        self._deadline = Deadline(rules.seconds)
+        self._bytes = 0
         self._response = None  # type: Any
         self.shown = without_secrets(url)
 
     def open(self) -> Offer:
         """Ask for the file and return what the server says of it."""
         with self._in_words():
-            if _is_ftp(self._url):
-                self._response = FtpFile(self._url, self._timeout)
-            else:
-                self._response = self._open_url()
-        return read_offer(self._response.headers)
+            self._guard.check_scheme(scheme(self._url))
+            open_ = FtpFile if _is_ftp(self._url) else open_url
+            self._response = open_(self._url, self._timeout, self._guard, self._deadline)
+        offer = read_offer(self._response.headers)
+        self._check_size(offer.size or 0)
+        return offer
 
-    def _open_url(self) -> Any:
-        response = open_url(self._url, self._timeout)
-        if scheme(response.geturl()) == "ftp" != scheme(self._url):
-            response.close()
-            raise URLError("the server redirects to ftp")
-        return response
+    def _check_size(self, size: int) -> None:
+        if self._rules.bytes and size > self._rules.bytes:
+            limit = human(self._rules.bytes)
+            raise TmError("%s is more than %s (setting urls.size_gib)" % (self.shown, limit))
 
     def read(self) -> bytes:
         """Return the next piece, full size but at the end; empty behind it."""
@@ -129,14 +144,20 @@ class Remote:
         while missing:
             with self._in_words():
                 piece = self._response.read(missing)
+                # A connection that was shut may look like one that has ended.
+                if self._deadline.is_over:
+                    raise socket.timeout
             if not piece:
                 break
             pieces.append(piece)
             missing -= len(piece)
+            self._bytes += len(piece)
+            self._check_size(self._bytes)
         return b"".join(pieces)
 
     def close(self) -> None:
         """Hang up."""
+        self._deadline.cancel()
         if self._response is not None:
             self._response.close()
 
@@ -144,6 +165,8 @@ class Remote:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
+        except TmError as error:
+            cause = error.message
         except socket.timeout:
             cause = "no data for %d s" % self._timeout
         except HTTPError as error:
@@ -157,6 +180,8 @@ class Remote:
             cause = "%s (%s)" % (error, type(error).__name__)
         else:
             return
+        if self._deadline.is_over:
+            cause = "it took more than %g s (setting urls.seconds)" % self._rules.seconds
         for secret in secrets_of(self._url):
             cause = cause.replace(secret, "***")
         raise TmError("downloading %s failed: %s" % (self.shown, cause))
@@ -191,11 +216,10 @@ def _is_complete(offer: Offer, destination: str) -> bool:
 def _save(remote: Remote, offer: Offer, destination: str, wanted: _Wanted) -> Optional[int]:
     """Fetch to a destination; return its size in bytes, or None if it was there already."""
     directory = os.path.dirname(destination)
-    make_directory(directory, wanted.attributes)
     if offer.size:
         need_room(directory, offer.size)
-    temporary = temporary_name(destination)
-    with about(destination), new_file(destination) as descriptor:
+    below = workplace(destination, wanted.attributes)
+    with below as place, about(destination), new_file(place) as descriptor:
         size = _receive(remote, descriptor, wanted.meter)
         if offer.size is not None and size != offer.size:
             raise TmError(
@@ -203,12 +227,13 @@ def _save(remote: Remote, offer: Offer, destination: str, wanted: _Wanted) -> Op
                 % (remote.shown, size, offer.size)
             )
         formats.check(destination, descriptor, wanted.rules)
-        if os.path.isfile(destination) and same_contents(temporary, destination):
+        temporary = temporary_name(place)
+        if os.path.isfile(place) and same_contents(temporary, place):
             return None
         if offer.modified is not None:
             os.utime(descriptor, (offer.modified, offer.modified))
         with wanted.meter.beating():
-            publish(temporary, destination, wanted.attributes)
+            publish(temporary, place, wanted.attributes)
     return size
 
 

@@ -16,6 +16,7 @@ FILE = "file"
 DIRECTORY = "directory"
 LINK = "link"
 SETTLED_SECONDS = 2
+MOST = 1 << 64
 
 
 class Entry(NamedTuple):
@@ -111,9 +112,38 @@ class Tree:
         """Make a tree from what ``to_json`` gave.
 
         Raises:
-            TmError: a path could lead out of the root.
+            TmError: these are no entries, or a path could lead out of the root.
         """
-        return cls([Entry(*row) for row in rows])
+        if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
+            raise TmError("the stream is damaged: what is offered is no list of files")
+        tree = cls([Entry(*row) for row in rows])
+        if tree.root.type == LINK:
+            raise TmError("the stream is damaged: a link cannot be offered")
+        return tree
+
+
+def _is_row(row: Any) -> bool:
+    """Tell whether another host's JSON is an entry: of the right types, and possible as names."""
+    if not isinstance(row, list) or len(row) != len(Entry._fields):
+        return False
+    entry = Entry(*row)
+    numbers = (entry.size, entry.data, entry.mode, entry.inode)
+    times = (entry.ctime_ns, 0 if entry.mtime_ns is None else entry.mtime_ns)
+    return (
+        entry.type in (FILE, DIRECTORY, LINK)
+        and all(map(_is_name, (entry.path, entry.target)))
+        and all(type(number) is int and 0 <= number < MOST for number in numbers)
+        and all(type(time) is int and -MOST // 2 < time < MOST // 2 for time in times)
+        and entry.size < MOST // 2
+        and entry.mode <= 0o7777
+    )
+
+
+def _is_name(text: Any) -> bool:
+    try:
+        return "\0" not in text and bool(os.fsencode(text) or True)
+    except (TypeError, UnicodeEncodeError):
+        return False
 
 
 def _identity(entry: Entry) -> Any:

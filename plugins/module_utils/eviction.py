@@ -6,12 +6,11 @@ import re
 import time
 from typing import Iterator, List, NamedTuple
 
-from ansible_collections.one.tm.plugins.module_utils import keylock, leftovers
+from ansible_collections.one.tm.plugins.module_utils import kept, keylock, leftovers
 
 __metaclass__ = type
 
-NOTE_BYTES = 4096
-NAME = re.compile(r"([0-9a-f]{64})\.(?:img|json|lock)\Z")
+NAME = re.compile(r"([0-9a-f]{64})\.(?:img|sum|json|lock)\Z")
 
 Kept = NamedTuple("Kept", [("used", float), ("bytes", int), ("stem", str)])
 
@@ -37,9 +36,9 @@ def evict(directory: str, size: int, age: float) -> None:
         lock.release()
 
 
-def _evict(kept: List[Kept], size: int, oldest: float) -> None:
-    total = sum(entry.bytes for entry in kept)
-    for entry in kept:
+def _evict(found: List[Kept], size: int, oldest: float) -> None:
+    total = sum(entry.bytes for entry in found)
+    for entry in found:
         if entry.used < oldest or total > size:
             total -= _remove(entry)
 
@@ -51,20 +50,18 @@ def _kept(directory: str) -> Iterator[Kept]:
         path = os.path.join(directory, stem)
         used, taken = 0.0, 0
         with contextlib.suppress(FileNotFoundError):
-            taken = os.lstat(path + ".img").st_blocks * 512
-            used = os.lstat(path + ".json").st_mtime
+            taken = os.lstat(path + kept.IMAGE).st_blocks * 512
+            used = os.lstat(path + kept.NOTE).st_mtime
         yield Kept(used, taken, path)
 
 
 def _remove(entry: Kept) -> int:
     """Remove an entry unless it is in use; return the bytes that this gave."""
-    lock = keylock.KeyLock(entry.stem + ".lock")
+    lock = keylock.KeyLock(entry.stem + kept.LOCK)
     if not lock.take(alone=True):
         return 0
     try:
-        for suffix in (".json", ".img"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(entry.stem + suffix)
+        kept.discard(entry.stem)
         lock.remove()
     finally:
         lock.release()

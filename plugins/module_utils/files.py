@@ -4,21 +4,20 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Callable, Iterator, List, Optional
+from typing import Iterator, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import leftovers, lifeline
+from ansible_collections.one.tm.plugins.module_utils import lifeline, making
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, set_attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.temporary import (
     OLD,
     PROVEN,
-    is_at,
     lock,
     open_for_lock,
     temporary_name,
 )
 
-TRIES = 3
+_held = {}  # type: Dict[str, int]
 
 
 @contextlib.contextmanager
@@ -50,7 +49,7 @@ def new_part(final: str) -> int:
         TmError: somebody else makes the same destination now.
         OSError: it cannot be made.
     """
-    descriptor = made(temporary_name(final), final, make_file)
+    descriptor = making.made(temporary_name(final), final, making.make_file)
     # A note of the part before this one: even its inode may be the same.
     lifeline.discard(temporary_name(final, PROVEN))
     return descriptor
@@ -68,53 +67,19 @@ def new_directory(final: str) -> Iterator[str]:
         OSError: it cannot be made.
     """
     path = temporary_name(final)
-    with held(made(path, final, _make_directory), path):
+    with held(making.made(path, final, making.make_directory), path):
         yield path
-
-
-def made(path: str, final: str, make: Callable[[str], int]) -> int:
-    """Make a temporary file or directory for this process alone; return its descriptor.
-
-    A sweep may take for a leftover what is made and not yet locked; then it is made again.
-
-    Args:
-        path: its name of ours; what an earlier attempt left there is removed.
-        final: the destination, for the message.
-        make: makes and opens it.
-
-    Raises:
-        TmError: somebody else makes the same destination now.
-        OSError: it cannot be made.
-    """
-    for _ in range(TRIES):
-        clear(path, final)
-        try:
-            descriptor = make(path)
-        except FileExistsError:
-            continue  # somebody else was quicker
-        if lock(descriptor) is not False and is_at(path, descriptor):
-            return descriptor
-        os.close(descriptor)
-    raise _being_made(final)
-
-
-def make_file(path: str) -> int:
-    """Make and open an empty file that only this user can read."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-
-
-def _make_directory(path: str) -> int:
-    os.mkdir(path, 0o700)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager
 def held(descriptor: int, path: str) -> Iterator[None]:
     """Have a temporary file closed and gone after the block, unless lifeline spares it."""
+    _held[path] = descriptor
     try:
         with lifeline.temporary(path):
             yield
     finally:
+        _held.pop(path, None)
         os.close(descriptor)
 
 
@@ -131,39 +96,6 @@ def present(destination: str) -> Optional[os.stat_result]:
     if stat.S_ISDIR(there.st_mode):
         raise TmError("the destination %s is a directory, not an image" % destination)
     return there if stat.S_ISREG(there.st_mode) else None
-
-
-def clear(path: str, final: str) -> None:
-    """Remove what an earlier attempt left under a name of ours.
-
-    Args:
-        path: the temporary name.
-        final: the destination, for the message.
-
-    Raises:
-        TmError: the attempt is still under way.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        lifeline.discard(path)
-        return
-    with contextlib.suppress(FileNotFoundError):
-        descriptor = open_for_lock(path)
-        try:
-            if lock(descriptor) is False:
-                raise _being_made(final)
-            # Somebody else may have replaced it since it was opened.
-            if is_at(path, descriptor):
-                lifeline.discard(path)
-        finally:
-            os.close(descriptor)
-
-
-def _being_made(final: str) -> TmError:
-    return TmError("%s is being made by another run; wait for its end" % final)
 
 
 def publish(temporary: str, final: str, attributes: Attributes) -> None:
@@ -183,7 +115,11 @@ def publish(temporary: str, final: str, attributes: Attributes) -> None:
         with about(temporary):
             set_attributes(descriptor, attributes)
             os.fsync(descriptor)
-        if not os.path.samestat(os.fstat(descriptor), os.lstat(temporary)):
+        state = os.fstat(descriptor)
+        # On a file system without locks another run may have made its own under the same name.
+        ours = os.fstat(_held[temporary]) if temporary in _held else state
+        is_ours = os.path.samestat(state, ours) and os.path.samestat(state, os.lstat(temporary))
+        if not is_ours:
             raise TmError("%s was replaced while it was made; try again" % temporary)
         rename(temporary, final)
     finally:
@@ -208,7 +144,7 @@ def rename(source: str, final: str) -> None:
 
 def _replace_directory(source: str, final: str) -> None:
     old = replaced_name(final)
-    clear(old, final)
+    making.clear(old, final)
     descriptor = open_for_lock(final)
     try:
         # No sweep is to remove it while it may have to come back.
@@ -240,39 +176,3 @@ def flush_directory(directory: str) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def make_directory(path: str, attributes: Attributes) -> List[str]:
-    """Make a directory and those above it that are missing; sweep what ended runs left in it.
-
-    Those that exist stay as they are. The last one gets the mode of the images in it, as the
-    stock scripts did; all get their owner.
-
-    Args:
-        path: absolute path.
-        attributes: mode and owner.
-
-    Returns:
-        the directories made, outermost first.
-
-    Raises:
-        OSError: one of them cannot be made.
-    """
-    leftovers.sweep(path)
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for directory in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory)
-        # Where everybody may write, a link may take its place at once.
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(directory, flags)
-        try:
-            last = directory == missing[0]
-            set_attributes(descriptor, attributes if last else attributes._replace(mode=None))
-        finally:
-            os.close(descriptor)
-        flush_directory(os.path.dirname(directory))
-    return missing[::-1]

@@ -2,54 +2,31 @@
 
 QEMU opens what an image's header names, with the rights of whoever runs the VM, and a guest can
 write such a header into its own disk (CVE-2024-32498 and its kin). So what a header names is
-followed here, file by file, before anybody else does.
+followed (``backing``), file by file, before anybody else does.
 """
 
 import contextlib
 import os
 import stat
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, List, Mapping, Sequence
 
-from ansible_collections.one.tm.plugins.module_utils import headers, paths, qemu
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError, cause
+from ansible_collections.one.tm.plugins.module_utils import headers
+from ansible_collections.one.tm.plugins.module_utils.backing import (
+    FLATTEN,
+    Backing,
+    Rules,
+    backing_path,
+    chain,
+    check_same,
+    examine,
+)
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
-
-DEPTH = 16
-FLATTEN = "flatten it (qemu-img convert -O qcow2)"
 
 # What modules and actions that import images take, as AnsibleModule's arguments.
 CHOICES = ["probe", "raw", "qcow2"]
 ARGUMENT = {"type": "str", "choices": CHOICES, "default": "probe"}
-
-
-class Rules(NamedTuple):
-    """What an image may be and name.
-
-    Attributes:
-        declared: ``probe``; ``raw``: bytes that nobody looks into; ``qcow2``: nothing else.
-        source_dirs: directories below which every backing file has to lie, on its real path; the
-            image's own directory where there are none: others hold other VMs' disks.
-        alone: whether it may have no backing file at all.
-    """
-
-    declared: str
-    source_dirs: Sequence[str] = ()
-    alone: bool = False
-
-
-class Backing(NamedTuple):
-    """A file that an image builds on.
-
-    Attributes:
-        path: absolute, as the header above it names it.
-        size: in bytes.
-        mtime: in whole seconds.
-    """
-
-    path: str
-    size: int
-    mtime: int
 
 
 def rules_of(params: Mapping[str, Any], alone: bool = False) -> Rules:
@@ -91,12 +68,12 @@ def check(path: str, descriptor: int, rules: Rules) -> List[Backing]:
     if rules.declared == headers.RAW:
         return []
     with _refusing(path):
-        header = _examine(path, descriptor)
+        header = examine(path, descriptor)
         if rules.declared not in ("probe", header.format):
             raise TmError("it is %s, not %s; see tm_format" % (header.format, rules.declared))
         if header.backing:
             _check_backing_name(path, header, rules)
-        return list(_chain(path, header, rules))
+        return list(chain(path, header, rules))
 
 
 def check_here(path: str, wanted: Sequence[Sequence[Any]], rules: Rules) -> None:
@@ -112,17 +89,7 @@ def check_here(path: str, wanted: Sequence[Sequence[Any]], rules: Rules) -> None
     """
     with _refusing(path):
         for row in wanted:
-            _check_same(Backing(*row), rules, path)
-
-
-def _check_same(there: Backing, rules: Rules, image: str) -> None:
-    with _opened(there.path, rules, image) as descriptor:
-        state = os.fstat(descriptor)
-    if (state.st_size, int(state.st_mtime)) != (there.size, there.mtime):
-        raise TmError(
-            "%s or bring its backing file %s with its time (rsync -t): it has another size or time"
-            % (FLATTEN, there.path)
-        )
+            check_same(Backing(*row), rules, path)
 
 
 @contextlib.contextmanager
@@ -134,101 +101,14 @@ def _refusing(path: str) -> Iterator[None]:
         raise TmError("refused the image %s: %s" % (path, error.message), error.detail) from error
 
 
-def _examine(path: str, descriptor: int) -> headers.Header:
-    """Read a header and have qemu-img confirm it; a file without signature needs no qemu-img."""
-    header = headers.read(descriptor)
-    if header.backing:
-        _backing_path(path, header.backing)
-    if header.format != headers.RAW:
-        _compare(header, qemu.info(descriptor, header.format))
-    return header
-
-
-def _compare(header: headers.Header, seen: Dict[str, Any]) -> None:
-    """Refuse an image in which qemu-img sees other files than its header names."""
-    more = seen.get("format-specific", {}).get("data", {})
-    names = (seen.get("format"), seen.get("backing-filename", ""), more.get("data-file"))
-    if names != (header.format, header.backing, None):
-        raise TmError("qemu-img sees other files in it than its header names")
-
-
 def _check_backing_name(path: str, header: headers.Header, rules: Rules) -> None:
     """Refuse an image whose backing file could not be found from where it is going."""
     if rules.alone:
         raise TmError("it builds on another file, %s; %s" % (ascii(header.backing), FLATTEN))
-    whole = _backing_path(path, header.backing)
+    whole = backing_path(path, header.backing)
     if not header.backing.startswith("/"):
         raise TmError(
             "it names its backing file by a relative path, %s, which means nothing in another "
             "directory; name it in full (qemu-img rebase -u -b %s -F %s)"
             % (header.backing, whole, header.backing_format or "FORMAT")
         )
-
-
-def _backing_path(path: str, name: str) -> str:
-    """Return the path that QEMU makes of a backing file's name (its block.c, path_combine).
-
-    Raises:
-        TmError: the name is none of a file, but a protocol, a JSON object or an odd one.
-    """
-    if ":" in name.partition("/")[0]:
-        raise TmError("its backing file %s is no plain path; %s" % (ascii(name), FLATTEN))
-    if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise TmError("its backing file %s has control characters" % ascii(name))
-    return os.path.join(os.path.dirname(path), name)
-
-
-def _chain(path: str, header: headers.Header, rules: Rules) -> Iterator[Backing]:
-    """Yield what an image builds on, checked, each before anybody opens what it names itself."""
-    image = path
-    for _depth in range(DEPTH + 1):
-        if not header.backing:
-            return
-        path = _backing_path(path, header.backing)
-        with _opened(path, rules, image) as descriptor:
-            state = os.fstat(descriptor)
-            header = _examine_backing(path, descriptor, header.backing_format)
-        yield Backing(path, state.st_size, int(state.st_mtime))
-    raise TmError("its backing files are more than %d, or a loop; %s" % (DEPTH, FLATTEN))
-
-
-def _examine_backing(path: str, descriptor: int, declared: str) -> headers.Header:
-    """Read the header of a backing file; one that is declared raw is not looked into by QEMU."""
-    if declared == headers.RAW:
-        return headers.Header(headers.RAW)
-    try:
-        header = _examine(path, descriptor)
-    except TmError as error:
-        raise TmError("its backing file %s: %s" % (path, error.message)) from error
-    if declared not in ("", header.format):
-        raise TmError(
-            "its backing file %s is %s, but declared as %s" % (path, header.format, ascii(declared))
-        )
-    return header
-
-
-@contextlib.contextmanager
-def _opened(path: str, rules: Rules, image: str) -> Iterator[int]:
-    """Give the descriptor of a backing file that lies where it may."""
-    real = os.path.realpath(path)
-    own = os.path.dirname(os.path.realpath(image))
-    directories = list(rules.source_dirs) or [own]
-    if not paths.below(real, directories):
-        raise TmError(
-            "its backing file %s is not below %s; see the setting source_dirs"
-            % (paths.with_real(path, real), " or ".join(directories))
-        )
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(real, flags)
-    except OSError as error:
-        raise TmError(
-            "%s or bring its backing file %s, which cannot be read: %s"
-            % (FLATTEN, path, cause(error))
-        ) from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise TmError("its backing file %s is no file" % path)
-        yield descriptor
-    finally:
-        os.close(descriptor)

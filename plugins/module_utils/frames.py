@@ -250,8 +250,16 @@ class FrameReader:
         return data
 
     def json(self, frame: Frame) -> Dict[str, Any]:
-        """Read a JSON payload."""
-        value = json.loads(self.payload(frame).decode("ascii"))
+        """Read a JSON payload.
+
+        Raises:
+            TmError: as ``payload``, or it is no JSON object.
+        """
+        payload = self.payload(frame)
+        try:
+            value = json.loads(payload.decode("ascii"))
+        except (ValueError, RecursionError):
+            value = None
         if not isinstance(value, dict):
             raise DamageError("the stream is damaged: no JSON object")
         return value
@@ -272,7 +280,10 @@ class FrameReader:
 
     def _raise_reason(self, frame: Frame) -> None:
         error = self.json(frame)
-        raise SourceError(error["message"], error["detail"])
+        message, detail = error.get("message"), error.get("detail")
+        if not isinstance(message, str) or not isinstance(detail, list):
+            raise DamageError("the stream is damaged: an error without a message")
+        raise SourceError(message, [str(line) for line in detail])
 
     def _bytes(self, length: int) -> bytes:
         data = self._file.read(length)

@@ -6,11 +6,30 @@ urllib's own ftp takes a broken connection for the end of the file, and lists wh
 import calendar
 import email.utils
 import ftplib
+import socket
 import time
-from typing import Optional
+from typing import Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.one.tm.plugins.module_utils.webrules import Deadline, Guard
+
 __metaclass__ = type
+
+
+class _Client(ftplib.FTP):
+    """A client whose connections all lead to one address."""
+
+    def connect_by(self, connection: socket.socket) -> None:
+        """Take a connection to a server, and its welcome."""
+        self.sock = connection
+        self.host = connection.getpeername()[0]
+        self.af = connection.family
+        self.file = connection.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+    def makepasv(self) -> Tuple[str, int]:
+        """Ask for a port, on the server itself: what address it names is not looked at."""
+        return self.host, super(_Client, self).makepasv()[1]
 
 
 class FtpFile:
@@ -21,14 +40,17 @@ class FtpFile:
             (RFC 3659).
     """
 
-    def __init__(self, url: str, timeout: int) -> None:
+    def __init__(self, url: str, timeout: int, guard: Guard, deadline: Deadline) -> None:
         """Log in and ask for the file.
 
         Args:
             url: ``ftp://[user[:password]@]host[:port]/path`` (RFC 1738, 3.2).
             timeout: longest silence in seconds.
+            guard: judges the server.
+            deadline: ends it.
 
         Raises:
+            TmError: the server is not allowed.
             ftplib.Error: the server refuses, or the URL names a directory.
             OSError: the server cannot be reached.
         """
@@ -37,9 +59,11 @@ class FtpFile:
         directory, _slash, name = path[1:].rpartition("/")
         if not name or kind.lower() == "d":
             raise ftplib.error_perm("it is a directory, an image is needed")  # noqa: S321 - asked for
-        self._ftp = ftplib.FTP(timeout=timeout)  # noqa: S321 - as the Storage Guide has it
+        self._deadline = deadline
+        self._ftp = _Client(timeout=timeout)
         try:
-            self._ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
+            place = (parts.hostname or "", parts.port or ftplib.FTP_PORT)
+            self._ftp.connect_by(deadline.watch(guard.connect(place, timeout)))
             self._ftp.login(unquote(parts.username or ""), unquote(parts.password or ""))
             if directory:
                 self._ftp.cwd(unquote(directory))
@@ -52,6 +76,7 @@ class FtpFile:
         self._ftp.voidcmd("TYPE I")
         size, modified = self._ask("SIZE " + name), self._ask("MDTM " + name)
         connection, announced = self._ftp.ntransfercmd("RETR " + name)
+        self._deadline.watch(connection)
         with connection:
             self._data = connection.makefile("rb")  # type: Any
         self.headers = {"Content-Length": size or str(announced or "")}  # type: Dict[str, str]
@@ -72,8 +97,8 @@ class FtpFile:
         Raises:
             ftplib.Error: it was not all.
         """
-        data = self._data.read(size)
-        if not data:
+        data = b"" if self._data.closed else self._data.read(size)
+        if not data and not self._data.closed:
             self._data.close()
             self._ftp.voidresp()
         return bytes(data)

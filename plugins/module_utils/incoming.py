@@ -80,6 +80,8 @@ class Incoming:
             raise frames.DamageError("the stream is damaged: data behind the end of a file")
         self._segment.add(frame.offset, len(data), frame.check)
         self._disk.write(data, frame.offset)
+        if self._partial:
+            self._partial.came(frame.offset, len(data), frame.check)
         self.position = frame.offset + len(data)
         self._telling.at(self.position, len(data))
 

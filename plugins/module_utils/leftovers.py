@@ -17,7 +17,8 @@ KEPT_SECONDS = 24 * 3600
 def sweep(directory: str) -> None:
     """Remove what ended runs left in a directory under names of ours.
 
-    What the next run could go on with, and what nobody can hold, such as a link, stays for a day.
+    What the next run could go on with, and what nobody can hold, such as a link or all that lies on
+    a file system without locks, stays for a day.
     It never fails: what cannot be removed stays.
 
     Args:
@@ -61,11 +62,17 @@ def _can_be_held(path: str) -> bool:
 
 @contextlib.contextmanager
 def _unheld(path: str) -> Iterator[bool]:
-    """Tell whether it is certain that nobody holds a temporary file, and keep it so."""
+    """Tell whether it is certain that nobody holds a temporary file, and keep it so.
+
+    Where there are no locks, what was not changed for a day is of nobody.
+    """
     descriptor = temporary.open_for_lock(path)
     try:
+        is_free = temporary.lock(descriptor)
+        if is_free is None:
+            is_free = not _is_young(path)
         # Only of what still has the name: it may have been replaced since it was opened.
-        yield temporary.lock(descriptor) is True and temporary.is_at(path, descriptor)
+        yield is_free and temporary.is_at(path, descriptor)
     finally:
         os.close(descriptor)
 

@@ -5,32 +5,34 @@ from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils import formats, lifeline
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
-from ansible_collections.one.tm.plugins.module_utils.copying import open_source
+from ansible_collections.one.tm.plugins.module_utils.copying import open_allowed
+from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    clear,
-    make_directory,
     rename,
     temporary_name,
 )
-from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
+from ansible_collections.one.tm.plugins.module_utils.making import clear
+from ansible_collections.one.tm.plugins.module_utils.paths import tidy
+from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 
 
 def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Link to an image unless that link is there already.
 
     Args:
-        params: source, destination, source_dirs, format, mode, owner, group; the
-            last three are those of the directory, if it has to be made.
+        params: source, destination, source_dirs, format, those of ``policy.ARGUMENTS``, and mode,
+            owner, group of the directory, if it has to be made.
         check_mode: only tell what would be done.
 
     Raises:
         TmError: a path is refused, there is no such image, or a file is in the way.
     """
     attributes = attributes_of(params)
-    destination = checked(params["destination"], "destination")
-    source = check_source(params["source"], params["source_dirs"])
-    os.close(open_source(source).descriptor)
+    policy = policy_of(params)
+    destination = check_destination(params["destination"], policy)
+    source = tidy(params["source"])
+    os.close(open_allowed(source, policy).descriptor)
     formats.check_path(source, formats.rules_of(params))
     name = os.path.basename(destination)
     if _target(destination) == source:
@@ -51,9 +53,9 @@ def _target(destination: str) -> str:
 
 
 def _link(source: str, destination: str, attributes: Attributes) -> None:
-    make_directory(os.path.dirname(destination), attributes)
-    temporary = temporary_name(destination)
-    clear(temporary, destination)
-    with lifeline.temporary(temporary):
-        os.symlink(source, temporary)
-        rename(temporary, destination)
+    with workplace(destination, attributes) as place:
+        temporary = temporary_name(place)
+        clear(temporary, place)
+        with lifeline.temporary(temporary):
+            os.symlink(source, temporary)
+            rename(temporary, place)

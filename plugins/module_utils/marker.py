@@ -8,7 +8,7 @@ import contextlib
 import os
 from typing import Iterator
 
-from ansible_collections.one.tm.plugins.module_utils import files, temporary
+from ansible_collections.one.tm.plugins.module_utils import files, making, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -22,7 +22,7 @@ def placed(final: str) -> Iterator[str]:
         final: the destination's path; its directory exists.
     """
     path = temporary.temporary_name(final, temporary.HERE + os.urandom(16).hex())
-    with files.held(files.made(path, final, files.make_file), path):
+    with files.held(making.made(path, final, making.make_file), path):
         yield os.path.basename(path)
 
 

@@ -4,21 +4,24 @@ import os
 from typing import Any, Callable, Dict, List, NamedTuple
 
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
+from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
-from ansible_collections.one.tm.plugins.module_utils.files import (
-    make_directory,
-    new_file,
-    publish,
-    temporary_name,
-)
+from ansible_collections.one.tm.plugins.module_utils.files import new_file, publish, temporary_name
 from ansible_collections.one.tm.plugins.module_utils.mkswap import checked_size
-from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
+from ansible_collections.one.tm.plugins.module_utils.paths import tidy
+from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 from ansible_collections.one.tm.plugins.module_utils.programs import find
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
 from ansible_collections.one.tm.plugins.module_utils.room import need_room
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB, human
-from ansible_collections.one.tm.plugins.module_utils.survey import FS_BLOCK, Survey, identity, take
+from ansible_collections.one.tm.plugins.module_utils.survey import (
+    FS_BLOCK,
+    Survey,
+    identity,
+    opened,
+    take,
+)
 
 EXT = ("ext2", "ext3", "ext4")
 INODE_BYTES = 256
@@ -63,8 +66,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     ``survey``).
 
     Args:
-        params: destination, filesystem, mode, owner, group; size_mib, or source, source_dirs,
-            slack_percent and perhaps uuid and source_name.
+        params: destination, filesystem, mode, owner, group, those of ``policy.ARGUMENTS``;
+            size_mib, or source, source_dirs, slack_percent and perhaps uuid and source_name.
         check_mode: only tell what would be done.
 
     Raises:
@@ -74,7 +77,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         known = ", ".join(sorted(MAKERS))
         raise TmError("no file system %s is known; there are %s" % (params["filesystem"], known))
     attributes = attributes_of(params)
-    destination = checked(params["destination"], "destination")
+    destination = check_destination(params["destination"], policy_of(params))
     make = _populated if params["source"] is not None else _empty
     return make(params, destination, attributes, check_mode)
 
@@ -115,26 +118,36 @@ def _fill(command: Callable[[str], List[str]], work: str, kind: str, size: int) 
 
 def _make(destination: str, attributes: Attributes, fill: Callable[[str], None]) -> None:
     """Have a function fill a temporary file, given its path, and publish that."""
-    make_directory(os.path.dirname(destination), attributes)
-    work = temporary_name(destination)
-    with about(destination), new_file(destination):
+    with workplace(destination, attributes) as place, about(destination), new_file(place):
+        work = temporary_name(place)
         fill(work)
-        publish(work, destination, attributes)
+        publish(work, place, attributes)
 
 
 def _populated(
     params: Dict[str, Any], destination: str, attributes: Attributes, check_mode: bool
 ) -> Dict[str, Any]:
-    kind, name = params["filesystem"], os.path.basename(destination)
+    kind = params["filesystem"]
     if kind not in EXT:
         raise TmError(
             "an image of a directory can have %s, not %s; make an empty one and fill it in the VM"
             % (", ".join(EXT), kind)
         )
-    source = check_source(params["source"], params["source_dirs"])
-    shown = params.get("source_name") or source
-    survey = take(source)
-    uuid = params["uuid"] or identity(survey, destination, kind)
+    with opened(tidy(params["source"]), policy_of(params)) as source:
+        return _populated_from(source, params, destination, attributes, check_mode)
+
+
+def _populated_from(
+    source: str,
+    params: Dict[str, Any],
+    destination: str,
+    attributes: Attributes,
+    check_mode: bool,
+) -> Dict[str, Any]:
+    kind, name = params["filesystem"], os.path.basename(destination)
+    shown = params.get("source_name") or tidy(params["source"])
+    survey = take(source, shown)
+    uuid = params["uuid"] or identity(survey, params["destination"], kind)
     there = look(destination)
     if there and there.uuid == uuid:
         text = "%s image %s already has the files of %s" % (kind, name, shown)

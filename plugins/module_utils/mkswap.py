@@ -4,14 +4,10 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
+from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
-from ansible_collections.one.tm.plugins.module_utils.files import (
-    make_directory,
-    new_file,
-    publish,
-    temporary_name,
-)
-from ansible_collections.one.tm.plugins.module_utils.paths import checked
+from ansible_collections.one.tm.plugins.module_utils.files import new_file, publish, temporary_name
+from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 from ansible_collections.one.tm.plugins.module_utils.programs import find
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
 from ansible_collections.one.tm.plugins.module_utils.room import capacity
@@ -23,14 +19,14 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Make a swap image unless one of that size is there.
 
     Args:
-        params: destination, size_mib, mode, owner, group.
+        params: destination, size_mib, mode, owner, group, those of ``policy.ARGUMENTS``.
         check_mode: only tell what would be done.
 
     Raises:
         TmError: the path or size is refused, or the host has no mkswap.
     """
     attributes = attributes_of(params)
-    destination = checked(params["destination"], "destination")
+    destination = check_destination(params["destination"], policy_of(params))
     size = checked_size(params["size_mib"], destination)
     name = os.path.basename(destination)
     there = look(destination)
@@ -44,13 +40,12 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
 
 def _make(program: str, destination: str, size: int, attributes: Attributes) -> None:
-    directory = os.path.dirname(destination)
-    make_directory(directory, attributes)
-    with about(destination), new_file(destination) as descriptor:
+    below = workplace(destination, attributes)
+    with below as place, about(destination), new_file(place) as descriptor:
         os.ftruncate(descriptor, size)
-        temporary = temporary_name(destination)
-        run_program([program, "./" + os.path.basename(temporary)], directory)
-        publish(temporary, destination, attributes)
+        directory, temporary = os.path.split(temporary_name(place))
+        run_program([program, "./" + temporary], directory)
+        publish(temporary_name(place), place, attributes)
 
 
 def checked_size(size_mib: int, destination: str) -> int:

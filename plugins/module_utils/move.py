@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import entries, formats, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
+from ansible_collections.one.tm.plugins.module_utils.directories import anchored, workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import (
-    make_directory,
     new_directory,
     rename,
     replaced_name,
@@ -17,7 +17,11 @@ from ansible_collections.one.tm.plugins.module_utils.lifeline import discard
 from ansible_collections.one.tm.plugins.module_utils.marker import is_destination, placed
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
-from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.policy import (
+    check_destination,
+    check_removable,
+    policy_of,
+)
 from ansible_collections.one.tm.plugins.module_utils.remove import check_proven
 from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
 from ansible_collections.one.tm.plugins.module_utils.tree import copy_tree, prove_tree
@@ -29,16 +33,18 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Move a file or tree, if it is not yet where it should be.
 
     Args:
-        params: source, destination, into, allowed_dirs, source_dirs, format, bandwidth_mib.
+        params: source, destination, into, source_dirs, format, bandwidth_mib, those of
+            ``policy.ARGUMENTS``.
         check_mode: only tell what would be done.
 
     Raises:
         TmError: a path is refused, there is nothing to move, or the move failed.
     """
-    source = check_allowed(params["source"], params["allowed_dirs"], "source")
-    asked = check_allowed(params["destination"], params["allowed_dirs"], "destination")
+    policy = policy_of(params)
+    source = check_removable(params["source"], policy, "source")
+    asked = check_destination(params["destination"], policy, repositories=True)
     final = final_place(source, asked, params["into"])
-    final = check_allowed(final, params["allowed_dirs"], "destination")
+    final = check_destination(final, policy, repositories=True)
     if _is_one(source, final) or not os.path.lexists(source):
         return _nothing_to_do(source, final, check_mode)
     if final.startswith(source + "/"):
@@ -115,24 +121,26 @@ def move(source: str, final: str, mib_per_second: float = 0) -> Optional[Meter]:
     refuse_mounts(source)
     if os.path.isdir(final) and not os.path.islink(final):
         refuse_mounts(final)
-    make_directory(os.path.dirname(final), KEEP)
     meter = Meter(os.path.basename(source), 0)
-    try:
-        rename(source, final)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        tally = removal.survey(source)
-        meter = Meter(os.path.basename(source), tally.length, mib_per_second)
-        if not _move_across(source, final, tally, meter):
-            return None
-    discard(replaced_name(final))
+    with workplace(final, KEEP) as place:
+        try:
+            with anchored(source) as here:
+                rename(here, place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            tally = removal.survey(source)
+            meter = Meter(os.path.basename(source), tally.length, mib_per_second)
+            with about(final):
+                if not _move_across(source, place, tally, meter):
+                    return None
+        discard(replaced_name(place))
     return meter
 
 
 def _move_across(source: str, final: str, tally: removal.Tally, meter: Meter) -> bool:
     directory = os.path.dirname(final)
-    with filling(directory, tally.size), about(final), new_directory(final) as work:
+    with filling(directory, tally.size), new_directory(final) as work:
         # Only now what an earlier attempt left there is gone.
         need_room(directory, tally.size)
         with placed(final) as marker:

@@ -46,6 +46,9 @@ class Outgoing:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             source = _Source(path, descriptor, entry)
+            # A directory above it that became a link would have led elsewhere.
+            if os.readlink("/proc/self/fd/%d" % descriptor) != path:
+                raise TmError("%s was replaced while it was copied; stop what does it" % path)
             source.check_unchanged()
             with about(path):
                 digest = self._send_data(source, begin)

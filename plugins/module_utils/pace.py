@@ -6,20 +6,18 @@ under a lock, and waits until its own are due. A program that is killed leaves n
 the time that its last booking takes.
 """
 
-import errno
+import contextlib
 import fcntl
 import os
-import stat
 import time
 from typing import Callable, Sequence
 
+from ansible_collections.one.tm.plugins.module_utils import private
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB
 
 __metaclass__ = type
 
-# Not the TMPDIR of a run: a limit that each run keeps for itself is none.
-PLACES = ("/dev/shm", "/var/tmp", "/tmp")  # noqa: S108 - see _open_directory
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 RECORD_BYTES = 128
 # Time unused that may be made up for: the pause of a busy scheduler, and no more.
@@ -33,7 +31,7 @@ class Pacer:
     def __init__(
         self,
         mib_per_second: float,
-        places: Sequence[str] = PLACES,
+        places: Sequence[str] = private.PLACES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Prepare to join those on this host who keep a limit.
@@ -93,38 +91,11 @@ def _boot_id() -> bytes:
 
 
 def _open_common_file(places: Sequence[str]) -> int:
-    name = "one.tm-%d" % os.geteuid()
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     for place in places:
-        try:
-            directory = _open_directory(os.path.join(place, name))
-        except OSError:
-            continue
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(OSError), private.directory([place]) as directory:
             return os.open("pace", flags, 0o600, dir_fd=directory)
-        except OSError:
-            continue
-        finally:
-            os.close(directory)
     raise TmError(
         "a limit of bandwidth needs a private directory %s in %s; remove what is in its way"
-        % (name, " or ".join(places))
+        % (private.name(), " or ".join(places))
     )
-
-
-def _open_directory(path: str) -> int:
-    """Open a directory that is ours alone; make it if need be.
-
-    Raises:
-        OSError: it cannot be made, or is somebody else's.
-    """
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    state = os.fstat(descriptor)
-    if state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) & 0o077:
-        os.close(descriptor)
-        raise PermissionError(errno.EPERM, "not ours alone", path)
-    return descriptor

@@ -10,10 +10,15 @@ import json
 import os
 import stat
 import threading
-import zlib
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Iterator
 
 from ansible_collections.one.tm.plugins.module_utils import entries, files, frames, lifeline
+from ansible_collections.one.tm.plugins.module_utils.proof import (
+    Note,
+    is_private,
+    read_note,
+    write_note,
+)
 from ansible_collections.one.tm.plugins.module_utils.temporary import (
     PROVEN,
     is_at,
@@ -23,11 +28,6 @@ from ansible_collections.one.tm.plugins.module_utils.temporary import (
 )
 
 __metaclass__ = type
-
-# Within one sector, so that a crash leaves the old note or the new one.
-NOTE_BYTES = 256
-
-Note = NamedTuple("Note", [("source", str), ("inode", int), ("offset", int)])
 
 
 def source_of(host: Any, path: str, entry: entries.Entry) -> str:
@@ -59,6 +59,7 @@ class Partial:
     Attributes:
         descriptor: open for writing.
         offset: bytes of it that an earlier run has proven.
+        blocks: what this run brings; None if nobody wants to know.
     """
 
     def __init__(self, final: str, source: str, descriptor: int, offset: int) -> None:
@@ -67,11 +68,17 @@ class Partial:
         self._source = source
         self.descriptor = descriptor
         self.offset = offset
+        self.blocks = None  # type: Optional[Blocks]
         self._thread = None  # type: Optional[threading.Thread]
         self._error = None  # type: Optional[OSError]
         self._is_kept = True
         if offset:
             lifeline.spare(*self._paths)
+
+    def came(self, offset: int, length: int, check: int) -> None:
+        """Take note of a block that was written."""
+        if self.blocks is not None:
+            self.blocks.add(offset, length, check)
 
     def prove(self, offset: int) -> None:
         """Begin to have everything before an offset on the disk, to note then that it is proven.
@@ -97,7 +104,7 @@ class Partial:
             note = Note(self._source, os.fstat(descriptor).st_ino, offset)
             with lifeline.making:
                 if self._is_kept:
-                    _write_note(self._paths[1], note)
+                    write_note(self._paths[1], note)
                     lifeline.spare(*self._paths)
         except OSError as error:
             self._error = error  # the kernel tells of it only once
@@ -157,7 +164,7 @@ def arriving(final: str, source: str) -> Iterator[Partial]:
 
 def _continued(path: str, note_path: str, source: str) -> Any:
     """Open what an earlier run left, and return its descriptor and how far it is proven."""
-    note = _read_note(note_path)
+    note = read_note(note_path)
     if note is None or not source or note.source != source:
         return -1, 0
     try:
@@ -178,42 +185,5 @@ def _fits(descriptor: int, note: Note) -> bool:
         stat.S_ISREG(state.st_mode)
         and state.st_ino == note.inode
         and state.st_size >= note.offset > 0
-        and _is_private(state)
+        and is_private(state)
     )
-
-
-def _is_private(state: os.stat_result) -> bool:
-    return state.st_uid == os.geteuid() and state.st_nlink == 1 and not state.st_mode & 0o077
-
-
-def _write_note(path: str, note: Note) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        text = json.dumps(note).encode("ascii")
-        line = b"%08x %s" % (zlib.crc32(text), text)
-        os.pwrite(descriptor, line.ljust(NOTE_BYTES - 1) + b"\n", 0)
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_note(path: str) -> Optional[Note]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode) or not _is_private(state):
-            return None
-        return _parse_note(os.read(descriptor, NOTE_BYTES + 1))
-    finally:
-        os.close(descriptor)
-
-
-def _parse_note(line: bytes) -> Optional[Note]:
-    check, _space, text = line.strip().partition(b" ")
-    if len(line) != NOTE_BYTES or check != b"%08x" % zlib.crc32(text):
-        return None
-    return Note(*json.loads(text.decode("ascii")))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
@@ -87,53 +87,17 @@ def real_place(path: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def check_allowed(path: str, allowed_dirs: Sequence[str], what: str = "path") -> str:
-    """Return the real place of a path that DELETE or MV may act on.
-
-    Links on the way are followed, the last part is not: it is a link itself that is removed.
-
-    Args:
-        path: absolute path as it came from outside.
-        allowed_dirs: directories below which it has to lie.
-        what: its role in the action, for the message.
-
-    Raises:
-        TmError: the path is refused; the message names the rule.
-    """
-    path = checked(path, what)
-    real = real_place(path)
-    if not below(real, allowed_dirs):
-        raise TmError(
-            "refused the %s %s: it is not below an allowed directory (%s); see the setting "
-            "allowed_dirs" % (what, with_real(path, real), ", ".join(allowed_dirs) or "none")
-        )
-    return real
-
-
-def check_source(path: str, source_dirs: Sequence[str]) -> str:
-    """Return a source's path tidied, when it may be copied or linked.
-
-    Args:
-        path: absolute path as it came from outside.
-        source_dirs: directories below which it has to lie, all links followed; none for anywhere.
-
-    Raises:
-        TmError: the path is refused; the message names the rule.
-    """
-    path = checked(path, "source")
-    real = os.path.realpath(path)
-    if source_dirs and not below(real, source_dirs):
-        raise TmError(
-            "refused the source %s: it is not below a source directory (%s); see the setting "
-            "source_dirs" % (with_real(path, real), ", ".join(source_dirs))
-        )
-    return path
+def roots(directories: Sequence[str]) -> List[str]:
+    """Return the real paths of directories; ``/`` and what is relative never count."""
+    real = [os.path.realpath(directory) for directory in directories if directory.startswith("/")]
+    return [root for root in real if root != "/"]
 
 
 def below(real: str, directories: Sequence[str]) -> bool:
-    roots = [os.path.realpath(root) for root in directories if root.startswith("/")]
-    return any(root != "/" and real.startswith(root + "/") for root in roots)
+    """Tell whether a real path lies below one of several directories."""
+    return any(real.startswith(root + "/") for root in roots(directories))
 
 
 def with_real(path: str, real: str) -> str:
+    """Return a path for a message, with its real one where that is another."""
     return path if path == real else "%s (really %s)" % (path, real)

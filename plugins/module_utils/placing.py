@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
-from ansible_collections.one.tm.plugins.module_utils import entries, paths
+from ansible_collections.one.tm.plugins.module_utils import entries, paths, policy
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -43,6 +43,31 @@ class Place(NamedTuple):
     replaces: bool
 
 
+def offer_of(header: Dict[str, Any]) -> Offer:
+    """Read what a sender offers; it comes from another host and may be anything.
+
+    Args:
+        header: as JSON.
+
+    Raises:
+        TmError: it is no offer.
+    """
+    rows, backing = header.get("entries"), header.get("backing", [])
+    texts = [header.get("name"), header.get("path")]
+    host, settled = header.get("host"), header.get("settled", False)
+    if isinstance(host, dict) and isinstance(backing, list):
+        texts += [*host.values(), *(row[0] for row in backing if _is_backing(row))]
+        if all(isinstance(text, str) for text in texts) and all(map(_is_backing, backing)):
+            found = entries.Tree.from_json(rows) if rows else None
+            return Offer(texts[0], texts[1], found, host, backing, settled is True)
+    raise TmError("the stream is damaged: what is offered has no name, path or host")
+
+
+def _is_backing(row: Any) -> bool:
+    """Tell whether a value can be a ``formats.Backing``."""
+    return isinstance(row, list) and [type(each) for each in row] == [str, int, int]
+
+
 def find_place(config: Dict[str, Any], offer: Offer) -> Place:
     """Return where an offer goes.
 
@@ -50,7 +75,7 @@ def find_place(config: Dict[str, Any], offer: Offer) -> Place:
     the source's own name is the same one from an earlier attempt, and is replaced.
 
     Args:
-        config: ``destination``, ``into``, ``move``, ``allowed_dirs``.
+        config: ``destination``, ``into``, ``move``, ``source_dirs``, those of ``policy.ARGUMENTS``.
         offer: what the sender has.
 
     Raises:
@@ -62,9 +87,7 @@ def find_place(config: Dict[str, Any], offer: Offer) -> Place:
     same_name = os.path.basename(path) == offer.name
     if config["into"] and not same_name and os.path.isdir(path):
         path, same_name = os.path.join(path, offer.name), True
-    if config["move"]:
-        paths.check_allowed(path, config["allowed_dirs"], "destination")
-    final = paths.real_place(path)
+    final = policy.check_destination(path, policy.policy_of(config), config["move"])
     return Place(final, entries.scan_if_exists(final), bool(config["into"]) and same_name)
 
 

@@ -9,6 +9,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
     attributes,
     cache,
     caching,
+    directories,
     entries,
     formats,
     frames,
@@ -27,8 +28,8 @@ __metaclass__ = type
 class Receiver:
     """Receives one file or directory.
 
-    Attributes of ``config``: ``destination``, ``into``, ``move``, ``allowed_dirs``, ``mode``,
-    ``owner``, ``group``, ``check``; ``source_dirs`` and ``format``, of ``formats.rules_of``;
+    Attributes of ``config``: ``destination``, ``into``, ``move``, ``mode``, ``owner``, ``group``,
+    ``check``; of ``policy.ARGUMENTS``; ``source_dirs`` and ``format``, of ``formats.rules_of``;
     ``cache``, of ``caching.Caching``; ``token``, with which a cancelled stream ends; ``local``,
     whether a source on this very host is only to be told; ``bandwidth_mib`` of this host.
     """
@@ -63,18 +64,15 @@ class Receiver:
             return dict(result, changed=self._set_attributes(place.final), complete=True)
         placing.check_fits(place, offer.found)
         formats.check_here(offer.path, offer.backing, formats.rules_of(self._config))
-        self._need_room(place.final, offer.found.data)
-        if not self._config["check"]:
+        if self._config["check"]:
+            self._need_room(place.final, offer.found.data)
+        else:
             result.update(self._receive(offer, offer.found, place.final))
         return dict(result, changed=not result["same"], bytes=self._telling.received)
 
     def _offer(self) -> placing.Offer:
         self._reader.skip_noise()
-        header = self._reader.json(self._reader.expect(frames.HEADER))
-        rows = header["entries"]
-        found = entries.Tree.from_json(rows) if rows else None
-        more = header.get("backing", ()), header.get("settled", False)
-        return placing.Offer(header["name"], header["path"], found, header["host"], *more)
+        return placing.offer_of(self._reader.json(self._reader.expect(frames.HEADER)))
 
     def _need_room(self, final: str, needed: int) -> None:
         """Refuse to begin what cannot fit; what an earlier run left of it counts as free."""
@@ -87,9 +85,11 @@ class Receiver:
             cached = kept.copy_to(final, self._attributes_of(found.root), pace)
             if cached:
                 return {"cached": cached}
+            self._need_room(final, found.data)
             is_file = found.root.type == entries.FILE
             source = partial.source_of(offer.host, offer.path, found.root) if is_file else ""
-            arriving = arrival.Arrival(self._reader, self._telling, self._attributes, kept.keep)
+            keep = kept.keep if kept.is_wanted else None
+            arriving = arrival.Arrival(self._reader, self._telling, self._attributes, keep)
             same = not arriving.receive(found, final, source)
             return {"same": same, "resumed": arriving.resumed}
 
@@ -129,7 +129,8 @@ class Receiver:
 
     def _set_attributes(self, final: str) -> bool:
         """Give a complete image the mode and owner that it should have; tell if that changed it."""
-        descriptor = os.open(final, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with directories.anchored(final) as place:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             before = os.fstat(descriptor)
             if not self._config["check"]:

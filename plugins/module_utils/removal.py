@@ -5,6 +5,7 @@ a link meanwhile is an error, not a way out.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from typing import Iterator, NamedTuple
@@ -14,6 +15,8 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError, abou
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A directory on the way need not be readable.
+STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tally(NamedTuple):
@@ -65,7 +68,7 @@ def remove(real: str) -> None:
         _remove_if_there(parent, doomed, device)
         os.rename(name, doomed, src_dir_fd=parent, dst_dir_fd=parent)
         _remove_if_there(parent, doomed, device)
-        os.fsync(parent)
+        flush(parent)
 
 
 def remove_doomed(real: str) -> None:
@@ -96,14 +99,26 @@ def doomed_name(real: str) -> str:
 @contextlib.contextmanager
 def open_parent(real: str) -> Iterator[int]:
     """Give the descriptor of a path's directory, having followed no link on the way there."""
-    descriptor = os.open("/", DIRECTORY)
+    descriptor = os.open("/", STEP)
     try:
         for part in os.path.dirname(real).split("/"):
             if part:
-                deeper = os.open(part, DIRECTORY, dir_fd=descriptor)
+                deeper = os.open(part, STEP, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = deeper
         yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def flush(directory: int) -> None:
+    """Have the names in an open directory on the disk; file systems without this are fine."""
+    descriptor = os.open(".", DIRECTORY, dir_fd=directory)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

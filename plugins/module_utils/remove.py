@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import entries, removal
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.module_utils.paths import check_allowed
+from ansible_collections.one.tm.plugins.module_utils.policy import check_removable, policy_of
 from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
 
 
@@ -13,13 +13,14 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Remove a file, a link (not its target) or a tree, if it is there.
 
     Args:
-        params: path, allowed_dirs; proven, the state of its proven copy, if there is one.
+        params: path, those of ``policy.ARGUMENTS``; proven, the state of its proven copy, if there
+            is one.
         check_mode: only tell what would be done.
 
     Raises:
         TmError: the path is refused, or has changed since it was copied.
     """
-    real = check_allowed(params["path"], params["allowed_dirs"])
+    real = check_removable(params["path"], policy_of(params))
     leftover = os.path.lexists(removal.doomed_name(real))
     try:
         tally = removal.survey(real)

@@ -13,7 +13,8 @@ from ansible_collections.one.tm.plugins.module_utils import (
     outgoing,
     pace,
     packing,
-    paths,
+    policy,
+    sources,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 
@@ -23,7 +24,7 @@ __metaclass__ = type
 class Sender:
     """Sends what is at one path.
 
-    Attributes of ``config``: ``source``, ``source_dirs``, ``allowed_dirs``, ``move``,
+    Attributes of ``config``: ``source``, ``source_dirs``, those of ``policy.ARGUMENTS``, ``move``,
     ``directories``, ``compression`` (one of ``packing.MODES``), ``bandwidth_mib`` of this host,
     ``format``, of ``formats.rules_of``.
     """
@@ -41,15 +42,17 @@ class Sender:
         Raises:
             TmError: the source may not be read, or is something that cannot be sent.
         """
-        self._check_policy()
-        self._real = os.path.realpath(self._path)
         try:
+            self._real = self._allowed()
             found = entries.scan(self._real)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
             found = entries.Tree([])
         self._check_kind(found)
+        if not self._config["move"]:
+            names = (entry.path for entry in found.entries)
+            sources.check_tree(self._path, self._real, names, policy.policy_of(self._config))
         header = {
             "name": os.path.basename(self._path),
             "path": self._path,
@@ -79,11 +82,18 @@ class Sender:
         if is_directory and not self._config["directories"]:
             raise TmError("the source %s is a directory, an image is needed" % self._path)
 
-    def _check_policy(self) -> None:
-        if self._config["move"]:
-            paths.check_allowed(self._path, self._config["allowed_dirs"])
-        else:
-            paths.check_source(self._path, self._config["source_dirs"])
+    def _allowed(self) -> str:
+        """Return the real path of the source, all links followed, if it may be read or moved."""
+        rules = policy.policy_of(self._config)
+        if not self._config["move"]:
+            with sources.seen(self._path, rules) as anchor:
+                return os.readlink(anchor)
+        real = policy.check_removable(self._path, rules, "source")
+        if os.path.islink(real):
+            # What a link of a VM's leads to is copied, so it is a source as any other.
+            real = os.path.realpath(real)
+            sources.check(self._path, real, rules)
+        return real
 
     def send(self, found: entries.Tree, answer: Dict[str, Any]) -> None:
         """Write whether the source is the destination; if not, the data of every file.

@@ -5,6 +5,7 @@ and the destination. It outlives whatever a VM writes into the image, so a secon
 this image was made from that directory as it is now.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -12,11 +13,14 @@ import uuid
 from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.module_utils.paths import check_source, checked
+from ansible_collections.one.tm.plugins.module_utils.paths import checked, tidy
+from ansible_collections.one.tm.plugins.module_utils.policy import Policy, policy_of
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
+from ansible_collections.one.tm.plugins.module_utils.sources import check_tree, seen
 
 FS_BLOCK = 4096
 INLINE_LINK = 60
+NEEDED = "MKIMAGE needs a directory of files"
 
 
 class Survey(NamedTuple):
@@ -37,7 +41,7 @@ def run(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
     """Tell the identity of an image, or the one that a directory's image will have.
 
     Args:
-        params: path; and destination, filesystem, source_dirs for a directory.
+        params: path; and destination, filesystem, source_dirs, own_paths, vm_id for a directory.
 
     Raises:
         TmError: the path is refused, or there is no such directory.
@@ -45,8 +49,9 @@ def run(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
     if params["destination"] is None:
         content = look(checked(params["path"], "image"))
         return {"changed": False, "uuid": content.uuid if content else ""}
-    source = check_source(params["path"], params["source_dirs"])
-    survey = take(source)
+    path = tidy(params["path"])
+    with opened(path, policy_of(params)) as place:
+        survey = take(place, path)
     return {
         "changed": False,
         "uuid": identity(survey, params["destination"], params["filesystem"]),
@@ -55,16 +60,45 @@ def run(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
     }
 
 
-def take(directory: str) -> Survey:
+@contextlib.contextmanager
+def opened(path: str, policy: Policy) -> Iterator[str]:
+    """Give a path, for the block, that leads to a directory of files that may be read.
+
+    Other processes of this user can use it too.
+
+    Args:
+        path: of the directory.
+        policy: what the site allows.
+
+    Raises:
+        TmError: it is not there, or it or something in it may not be read.
+    """
+    try:
+        with seen(path, policy) as anchor:
+            place = "/proc/%d%s/." % (os.getpid(), anchor[len("/proc/self") :])
+            if os.path.isdir(place):
+                names = (name for name, _path in _walk(place))
+                check_tree(path, os.readlink(anchor), names, policy)
+            yield place
+    except FileNotFoundError:
+        raise TmError("the source %s does not exist; %s" % (path, NEEDED)) from None
+
+
+def take(directory: str, shown: str = "") -> Survey:
     """Look at everything below a directory, following no links.
+
+    Args:
+        directory: path of it.
+        shown: the path for messages, if not that.
 
     Raises:
         TmError: it is missing or no directory.
         OSError: part of it is not readable.
     """
     if not os.path.isdir(directory):
-        kind = "is not a directory" if os.path.lexists(directory) else "does not exist"
-        raise TmError("the source %s %s; MKIMAGE needs a directory of files" % (directory, kind))
+        shown = shown or directory
+        kind = "is not a directory" if os.path.lexists(shown) else "does not exist"
+        raise TmError("the source %s %s; %s" % (shown, kind, NEEDED))
     digest = hashlib.sha256()
     entries = size = 0
     for name, path in _walk(directory):

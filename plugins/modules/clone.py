@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - one.tm.image.sources
   - one.tm.image.format
   - one.tm.image.bandwidth
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -34,6 +35,7 @@ EXAMPLES = r"""
   one.tm.clone:
     source: /srv/images/base.img
     destination: /srv/cloud/one/var/7/images/disk.0
+    allowed_dirs: [/srv/cloud/one/var]
 """
 
 RETURN = r"""

@@ -29,6 +29,8 @@ extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.format
   - one.tm.image.bandwidth
+  - one.tm.image.allowed
+  - one.tm.image.urls
   - one.tm.image.common
 """
 
@@ -37,6 +39,7 @@ EXAMPLES = r"""
   one.tm.download:
     url: https://images.example.org/base.img
     destination: /srv/cloud/one/var/7/images/disk.0
+    allowed_dirs: [/srv/cloud/one/var]
 """
 
 RETURN = r"""

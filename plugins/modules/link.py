@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.sources
   - one.tm.image.format
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -30,6 +31,7 @@ EXAMPLES = r"""
   one.tm.link:
     source: /srv/images/data.img
     destination: /srv/cloud/one/var/7/images/disk.1
+    allowed_dirs: [/srv/cloud/one/var]
 """
 
 RETURN = r"""

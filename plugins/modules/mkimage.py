@@ -46,6 +46,7 @@ options:
 extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.sources
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -53,12 +54,14 @@ EXAMPLES = r"""
 - name: Make an empty data disk
   one.tm.mkimage:
     destination: /srv/cloud/one/var/7/images/disk.3
+    allowed_dirs: [/srv/cloud/one/var]
     size_mib: 1024
     filesystem: xfs
 
 - name: Make a disk of a directory of files
   one.tm.mkimage:
     destination: /srv/cloud/one/var/7/images/disk.4
+    allowed_dirs: [/srv/cloud/one/var]
     source: /srv/cloud/context/7
 """
 

@@ -19,6 +19,7 @@ options:
     required: true
 extends_documentation_fragment:
   - one.tm.image
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -26,6 +27,7 @@ EXAMPLES = r"""
 - name: Make 512 MiB of swap
   one.tm.mkswap:
     destination: /srv/cloud/one/var/7/images/disk.2
+    allowed_dirs: [/srv/cloud/one/var]
     size_mib: 512
 """
 

@@ -8,7 +8,8 @@ version_added: 0.1.0
 description:
   - Renames; between file systems it copies, compares every byte, and then removes the source.
   - What is there already, with its source gone, was moved before and is no failure.
-  - Both paths have to be below O(allowed_dirs).
+  - Both paths have to be where O(allowed_dirs) and O(more_dirs) say; the destination may be in
+    O(source_dirs), too.
 options:
   source:
     description: Absolute path of a file, link or directory.

@@ -23,6 +23,7 @@ options:
 extends_documentation_fragment:
   - one.tm.image
   - one.tm.image.format
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -30,6 +31,7 @@ EXAMPLES = r"""
 - name: Publish what another task has fetched
   one.tm.publish:
     destination: /srv/cloud/one/var/7/images/disk.0
+    allowed_dirs: [/srv/cloud/one/var]
     state: published
 """
 

@@ -23,6 +23,7 @@ options:
     default: ext4
 extends_documentation_fragment:
   - one.tm.image.sources
+  - one.tm.image.allowed
   - one.tm.image.common
 """
 
@@ -31,6 +32,7 @@ EXAMPLES = r"""
   one.tm.survey:
     path: /srv/cloud/context/7
     destination: /srv/cloud/one/var/7/images/disk.4
+    allowed_dirs: [/srv/cloud/one/var]
 """
 
 RETURN = r"""

@@ -56,14 +56,31 @@ options:
     default: true
   allowed_dirs:
     description:
-      - Directories below which a move may act.
-      - If O(source_dirs) is empty, files that an image builds on have to lie below them or in the
-        image's own directory.
+      - Directories in which VMs have theirs. On the real path, the destination has to lie below one
+        of them, and what is moved too; with O(vm_id), in C(<directory>/<vm_id>).
+    type: list
+    elements: str
+    required: true
+  more_dirs:
+    description: Directories below which both may lie as well.
     type: list
     elements: str
     default: []
+  own_paths:
+    description: What is neither read nor written, such as configuration and keys.
+    type: list
+    elements: str
+    default: []
+  vm_id:
+    description: Number of the VM, if what belongs to others is to be refused; negative for none.
+    type: int
+    default: -1
   source_dirs:
-    description: Directories below which a source that is not moved has to lie; none for anywhere.
+    description:
+      - The image repositories, below which a source that is not moved has to lie. What is moved may
+        go there. Without them see O(one.tm.clone#module:source_dirs).
+      - Files that an image builds on have to lie below them; without them in the image's own
+        directory.
     type: list
     elements: str
     default: []
@@ -155,15 +172,16 @@ EXAMPLES = r"""
     source_host: localhost
     source: /srv/cloud/images/base.img
     destination: /srv/cloud/one/var/7/images/disk.0
+    allowed_dirs: [/srv/cloud/one/var]
 
 - name: Take a VM's images from another host
   one.tm.transfer:
     source_host: node1
     source: /srv/cloud/one/var/7/images
     destination: /srv/cloud/one/var/7/images
+    allowed_dirs: [/srv/cloud/one/var]
     into: true
     move: true
-    allowed_dirs: [/srv/cloud/one/var]
 """
 
 RETURN = r"""

@@ -1,11 +1,16 @@
 """The straight way between two hosts, and how it is told from one that cannot be gone."""
 
 import base64
+import contextlib
+import json
+import os
 import subprocess
-from typing import Any, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple
 
+from ansible_collections.one.tm.plugins.module_utils import direct as far
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import far_step, farside
+from ansible_collections.one.tm.plugins.plugin_utils.cancel import SECONDS
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.relay import Part, Relay
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side, start
@@ -29,6 +34,12 @@ class End(NamedTuple):
     config: Dict[str, Any]
 
 
+def way_of(source: End, destination: End) -> List[Any]:
+    """Return what decides whether one end can reach the other: how each of them is reached."""
+    words = [word for word in source.host.argv("") if b"ControlPath" not in word]
+    return [words, os.environ.get("SSH_AUTH_SOCK", ""), destination.host.way("")]
+
+
 def parts(source: End, destination: End) -> "tuple[Part, Part]":
     """Return what ``Direct`` runs.
 
@@ -45,8 +56,10 @@ def parts(source: End, destination: End) -> "tuple[Part, Part]":
     host = destination.host
     way = host.way(farside.command(host.python))
     identity = far_step.take(host, lambda _message: None, "identity", {}, False)
-    receiver = farside.program("stream", "receive", dict(destination.config, here=identity))
-    way.update(host=identity, local=destination.config.get("local", False))
+    token = os.urandom(16).hex()
+    receiving = dict(destination.config, here=identity, token=token)
+    receiver = farside.program("stream", "receive", receiving)
+    way.update(host=identity, local=destination.config.get("local", False), token=token)
     text = base64.b64encode(receiver).decode("ascii")
     sender = Part(source.host, "direct", (source.config, way, text))
     return sender, Part(host, "stream", ("receive",))
@@ -60,6 +73,15 @@ class Direct(Relay):
         side = Side(sender.host, start(sender.host, subprocess.PIPE, subprocess.PIPE))
         self._sides = [side, side]
         self._to_sender(sender.program)
+
+    def _tell_cancelled(self) -> None:
+        """Have the source's program end the stream as cancelled, and give both ends a second."""
+        if not self._sides:
+            return
+        process = self._sides[0].process
+        self._write(process.stdin.fileno(), json.dumps(far.CANCEL).encode("ascii") + b"\n")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS)
 
     def _messages(self, side: Side) -> Iterator[Dict[str, Any]]:
         for message in super()._messages(side):

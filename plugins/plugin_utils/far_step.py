@@ -1,11 +1,10 @@
 """A step on another host, in a session there, whose messages are heard as they come."""
 
 import contextlib
-import json
 from typing import Any, Callable, Dict, Iterator
 
 from ansible_collections.one.tm.plugins.module_utils import frames
-from ansible_collections.one.tm.plugins.plugin_utils import sessions
+from ansible_collections.one.tm.plugins.plugin_utils import answers, sessions
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side
@@ -27,7 +26,7 @@ def take(
 
     Args:
         far: the host, connected.
-        tell: gets every message but the result.
+        tell: gets every message of progress.
         logic: module of ``module_utils``, see ``step.perform``.
         params: see ``step.perform``.
         check_mode: see ``step.perform``.
@@ -46,7 +45,8 @@ def take(
             if "result" in message:
                 is_done = True
                 return dict(message["result"])
-            tell(message)
+            if "progress" in message:
+                tell(message)
         raise session.side.lost("before the step was done")
     finally:
         if not is_done:
@@ -59,4 +59,4 @@ def _messages(side: Side) -> Iterator[Dict[str, Any]]:
     with contextlib.suppress(frames.StreamEndError):
         lines.skip_noise()
         for line in lines:
-            yield json.loads(line.decode("ascii"))
+            yield answers.parse(line, side.host.name)

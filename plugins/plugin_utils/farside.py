@@ -95,11 +95,12 @@ def _sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
 
 def _loading(sources: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
     payload = json.dumps([sources, module, arguments])
-    return _packed(LOADER % {"payload": payload, "package": PACKAGE})
+    # Within 64 KiB it fits into a pipe before anybody reads.
+    return _packed(LOADER % {"payload": payload, "package": PACKAGE}, level=6)
 
 
-def _packed(text: str) -> bytes:
-    compressed = zlib.compress(text.encode("utf-8"), 1)
+def _packed(text: str, level: int = 1) -> bytes:
+    compressed = zlib.compress(text.encode("utf-8"), level)
     return b"%d\n%s" % (len(compressed), compressed)
 
 

@@ -13,6 +13,7 @@ FRONT_END = "localhost"
 
 OWNERSHIP = ("mode", "owner", "group")
 SOURCES = ("source_dirs", "format")
+POLICY = ("allowed_dirs", "own_paths", "vm_id")
 COPYING = (*SOURCES, *OWNERSHIP, "bandwidth_mib")
 CACHE = ("cache_dir", "cache_size_gib", "cache_age_days")
 ROUTE = ("compression", "route", "bandwidth_mib", "front_end_bandwidth_mib")
@@ -55,7 +56,9 @@ class Action:
 
     def planned(self, plugin: str, ways: Sequence[str], **arguments: Any) -> Planned:
         """Return a plan with some of the site's ways as arguments."""
-        return Planned("one.tm." + plugin, dict({way: self.ways[way] for way in ways}, **arguments))
+        given = {way: self.ways[way] for way in (*ways, *POLICY)}
+        more = self.ways["allowed_for"].get(self.words["action"].upper(), [])
+        return Planned("one.tm." + plugin, dict(given, more_dirs=more, **arguments))
 
     def transferred(self, ways: Sequence[str], **arguments: Any) -> Planned:
         """Return a plan to bring the source from another host."""
@@ -100,7 +103,7 @@ def mv(action: Action) -> Planned:
     # its disks. A disk that is saved becomes an image.
     format_ = action.ways["format"] if is_saved else "raw"
     places = {"source": action.source, "destination": action.destination}
-    ways = ("allowed_dirs", "source_dirs", "bandwidth_mib")
+    ways = ("source_dirs", "bandwidth_mib")
     return action.planned("move", ways, format=format_, **places)
 
 
@@ -123,7 +126,7 @@ def mkimage(action: Action) -> Planned:
 
 def delete(action: Action) -> Planned:
     """Delete images."""
-    return action.planned("remove", ("allowed_dirs",), path=action.source)
+    return action.planned("remove", (), path=action.source)
 
 
 PLANS = {

@@ -5,6 +5,7 @@ import time
 from typing import Any, Callable, Mapping
 
 from ansible.utils.display import Display
+from ansible_collections.one.tm.plugins.module_utils.commands import printable
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 
 __metaclass__ = type
@@ -58,11 +59,11 @@ class Progress:
         percent = 100.0 * done / size if size else self._shown + LINE_PERCENT
         if now - self._last >= LINE_SECONDS and percent - self._shown >= LINE_PERCENT:
             self._last, self._shown = now, percent
-            self._show("tm_log: " + self._line(size, done, bytes))
+            self.say(self._line(size, done, bytes))
 
     def say(self, sentence: str) -> None:
         """Show a sentence in the log at once."""
-        self._show("tm_log: " + sentence)
+        self._show("tm_log: " + printable(sentence))
 
     def _begin_with(self, name: str) -> None:
         self._name = name

@@ -9,9 +9,10 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from ansible.utils.display import Display
 from ansible_collections.one.tm.plugins.module_utils import frames
+from ansible_collections.one.tm.plugins.module_utils.commands import printable
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
-from ansible_collections.one.tm.plugins.plugin_utils import farside, sessions
+from ansible_collections.one.tm.plugins.plugin_utils import answers, farside, sessions
 from ansible_collections.one.tm.plugins.plugin_utils.cancel import Cancel, Ending
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
 from ansible_collections.one.tm.plugins.plugin_utils.fork import Fork
@@ -202,9 +203,9 @@ class Relay:
                 self._received = message["progress"]["bytes"]
                 self._progress(**message["progress"])
             elif "log" in message:
-                DISPLAY.display("tm_log: " + message["log"])
+                DISPLAY.display("tm_log: " + printable(message["log"]))
             elif "result" in message:
-                return message["result"]
+                return answers.received(message["result"], receiver.host.name)
             elif "error" in message:
                 raise self._error(message["error"])
         raise receiver.lost(self._when())
@@ -229,7 +230,7 @@ class Relay:
             lines = Lines(side.process.stdout.fileno(), self._silence)
             lines.skip_noise()
             for line in lines:
-                yield json.loads(line.decode("ascii"))
+                yield answers.parse(line, side.host.name)
         except frames.StreamEndError:
             return
         except Silence:

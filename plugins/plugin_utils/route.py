@@ -5,6 +5,7 @@ from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import direct, far_step
+from ansible_collections.one.tm.plugins.plugin_utils.closed import Closed
 from ansible_collections.one.tm.plugins.plugin_utils.direct import Direct, End, NoWayError
 from ansible_collections.one.tm.plugins.plugin_utils.progress import Progress
 from ansible_collections.one.tm.plugins.plugin_utils.relay import Part, Relay
@@ -66,14 +67,25 @@ class Route:
         if self._options["route"] == "front_end":
             self._progress.say("going through the front-end (setting copies.route)")
             return self._through_here(*ends, self._options["front_end_bandwidth_mib"])
-        try:
-            return self._straight(*ends)
-        except NoWayError as error:
-            if self._options["route"] == "direct":
-                allow = "mend that, or allow the front-end (setting copies.route)"
-                raise TmError("%s; %s" % (error.message, allow), error.detail) from error
-            self._progress.say("going through the front-end: %s" % error.message)
+        if self._options["route"] == "direct":
+            return self._only_straight(*ends)
+        way = Closed(direct.way_of(*ends))
+        reason = way.reason()
+        if reason is None:
+            try:
+                return self._straight(*ends)
+            except NoWayError as error:
+                reason = error.message
+                way.note(reason)
+        self._progress.say("going through the front-end: %s" % reason)
         return self._through_here(*ends, self._options["front_end_bandwidth_mib"])
+
+    def _only_straight(self, source: End, destination: End) -> Dict[str, Any]:
+        try:
+            return self._straight(source, destination)
+        except NoWayError as error:
+            allow = "mend that, or allow the front-end (setting copies.route)"
+            raise TmError("%s; %s" % (error.message, allow), error.detail) from error
 
     def _straight(self, source: End, destination: End) -> Dict[str, Any]:
         way = "going straight from %s to %s" % (source.host.name, destination.host.name)

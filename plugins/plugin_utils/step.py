@@ -1,6 +1,5 @@
 """The base of actions that take one step on the task's host."""
 
-import json
 from typing import Any, Callable, ClassVar, Dict, Optional
 
 from ansible.plugins.action import ActionBase
@@ -8,7 +7,9 @@ from ansible_collections.one.tm.plugins.module_utils import frames, lifeline, st
 from ansible_collections.one.tm.plugins.module_utils.attributes import ARGUMENTS as ATTRIBUTES
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.formats import ARGUMENT as FORMAT
+from ansible_collections.one.tm.plugins.module_utils.policy import ARGUMENTS as POLICY
 from ansible_collections.one.tm.plugins.plugin_utils import (
+    answers,
     connections,
     far_step,
     farside,
@@ -18,12 +19,11 @@ from ansible_collections.one.tm.plugins.plugin_utils import (
 
 __metaclass__ = type
 
-__all__ = ["ATTRIBUTES", "BANDWIDTH", "FORMAT", "PATH", "PATHS", "REQUIRED_PATHS", "Step"]
+__all__ = ["ATTRIBUTES", "BANDWIDTH", "FORMAT", "PATH", "PATHS", "POLICY", "Step"]
 
 Tell = Callable[[Dict[str, Any]], None]
 
 PATHS = {"type": "list", "elements": "str", "default": []}
-REQUIRED_PATHS = {"type": "list", "elements": "str", "required": True}
 PATH = {"type": "str", "required": True}
 BANDWIDTH = {"type": "int", "default": 0}
 
@@ -88,10 +88,18 @@ class Step(ActionBase):
         ended = self._low_level_execute_command(command, in_data=program)
         _noise, magic, messages = ended["stdout"].rpartition(frames.MAGIC.decode("ascii"))
         if magic and messages.strip():
-            return dict(json.loads(messages.splitlines()[-1])["result"])
+            last = messages.splitlines()[-1].encode("utf-8", "surrogateescape")
+            return self._result(last, str(variables["inventory_hostname"]))
         return {
             "failed": True,
             "msg": "the program on the host ended with code %d" % ended["rc"],
             "module_stderr": ended["stderr"],
             "module_stdout": ended["stdout"],
         }
+
+    def _result(self, line: bytes, host: str) -> Dict[str, Any]:
+        """Return the result that a program on a host has told."""
+        try:
+            return dict(answers.parse(line, host)["result"])
+        except (KeyError, TmError) as error:
+            return {"failed": True, "msg": str(error), "tm_detail": getattr(error, "detail", [])}

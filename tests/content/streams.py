@@ -13,11 +13,12 @@ from typing import Any
 
 from ansible_collections.one.tm.plugins.module_utils import receiver, sender
 from ansible_collections.one.tm.plugins.plugin_utils import farside
+from worlds import ANYWHERE
 
 TOKEN = "0123456789abcdef" * 2
 SEND: dict[str, Any] = {
     "source_dirs": [],
-    "allowed_dirs": [],
+    "allowed_dirs": ANYWHERE,
     "move": False,
     "directories": True,
     "compression": "never",
@@ -26,7 +27,7 @@ PLACE: dict[str, Any] = {
     "into": False,
     "move": False,
     "check": False,
-    "allowed_dirs": [],
+    "allowed_dirs": ANYWHERE,
     "mode": None,
     "owner": None,
     "group": None,

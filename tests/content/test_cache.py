@@ -1,23 +1,32 @@
 """The cache of images: filled once, never out of date, whole or not at all."""
 
+import io
 import json
+import mmap
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streams
 from ansible_collections.one.tm.plugins.module_utils import (
     attributes,
+    blocks,
     cache,
     copying,
     entries,
+    frames,
     keylock,
+    meter,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from streams import copy
 from worlds import names
 
 MIB = 1 << 20
@@ -54,15 +63,22 @@ def take(kept: cache.Cache, image: Path, final: Path, waiting: Callable = nobody
     wanted = attributes.Attributes(mode="a+w")
     with kept.entry(key(image), waiting) as entry:
         if entry.source:
-            copying.copy(entry.source, str(final), wanted)
+            entry.copy(entry.source, str(final), wanted, meter.Meter("", 0))
             return "hit"
         source = copying.open_source(str(image))
         try:
             copying.copy(source, str(final), wanted)
-            entry.fill(source)
+            entry.fill(source, blocks_of(source))
         finally:
             os.close(source.descriptor)
         return "filled"
+
+
+def blocks_of(source: copying.Source) -> blocks.Blocks:
+    """Give the blocks that a stream of a file has."""
+    found = blocks.Blocks()
+    found.read_before(source.path, source.descriptor, source.size)
+    return found
 
 
 def cached(directory: Path, suffix: str = ".img") -> list[Path]:
@@ -181,7 +197,7 @@ def slow_fill(directory: Path, image: Path, seconds: float, log: Path) -> None:
             stream.write("filled\n")
         time.sleep(seconds)
         source = copying.open_source(str(image))
-        entry.fill(source)
+        entry.fill(source, blocks_of(source))
 
 
 def test_of_many_at_once_one_fills_and_the_others_wait(tmp_path, image):
@@ -219,7 +235,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def endless_fill(directory: Path, image: Path) -> None:
     """Fill, and stop in the middle of the copy."""
-    copying.copy_contents = lambda *_all: time.sleep(60)
+    blocks.Blocks.copy_contents = lambda *_all: time.sleep(60)
     copying.share = lambda *_all: False
     take(opened(directory), image, directory.parent / "unused")
 
@@ -228,8 +244,8 @@ def test_what_a_fill_that_was_killed_in_the_copy_left_is_swept(tmp_path, image):
     """It has a name of ours, no note, and goes with the next use."""
     original = copying.copy
 
-    def only_the_cache(source: copying.Source, final: str, *more: object) -> bool:
-        return original(source, final, *more) if "cache" in final else True
+    def only_the_cache(source: copying.Source, final: str, *more: Any, **most: Any) -> bool:
+        return original(source, final, *more, **most) if "cache" in final else True
 
     def fill() -> None:
         copying.copy = only_the_cache
@@ -343,7 +359,135 @@ def test_a_lock_that_was_removed_is_no_lock(tmp_path):
 
 
 def test_the_note_is_json(tmp_path, image):
-    """A person can read it."""
+    """A person can read it; the digest is that of a stream of the image in one segment."""
     take(opened(tmp_path / "cache"), image, tmp_path / "a")
     (note,) = cached(tmp_path / "cache", ".json")
-    assert json.loads(note.read_text())["size"] == 4 * MIB
+    said = json.loads(note.read_text())
+    assert said["size"] == 4 * MIB
+    ends = [payload for type_, payload in frames_of(image) if type_ == frames.END_OF_FILE]
+    assert [said["digest"]] == [payload.hex() for payload in ends]
+
+
+def frames_of(image: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and payload of the frames that a sender writes for an image."""
+    stream = io.BytesIO(streams.send(image, {"send": True, "marker": "none", "name": "none"}))
+    frames.skip_noise(stream)
+    while head := stream.read(frames.HEAD_BYTES):
+        type_, _offset, length = frames.FRAME.unpack(head[: frames.FRAME.size])
+        yield type_, stream.read(length)
+
+
+def flip_on_disk(disk: Path, file: Path, contents: bytes) -> None:
+    """Flip one bit of a file where its file system has it, and have it read from there again."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+        with disk.open("r+b") as below, mmap.mmap(below.fileno(), 0) as data:
+            place = data.find(contents)
+            assert place > 0
+            while place > 0:  # the blocks of a file that is gone have the same contents
+                data[place + len(contents) // 2] ^= 4
+                place = data.find(contents)
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Have a source count as settled at once."""
+    monkeypatch.setattr(entries, "SETTLED_SECONDS", 0)
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 32 MiB on which no blocks are shared; beside it is ``ext4.img``."""
+    image, mount = tmp_path / "ext4.img", tmp_path / "mount"
+    mount.mkdir()
+    image.touch()
+    os.truncate(image, 32 * MIB)
+    if not shutil.which("mkfs.ext4"):
+        pytest.skip("needs mkfs.ext4")
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    argv = ["mount", "-o", "loop", str(image), str(mount)]
+    if subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("victim", ["image", "blocks", "list"])
+def test_a_bit_that_the_disk_flipped_is_found(tmp_path, image, ext4, settled, victim):
+    """Though inode, size and all times are as they were: the copy is anew from the source."""
+    place = ext4 / "cache"
+    settings = {"directory": str(place), "size_gib": 1, "age_days": 1, "host": "node1"}
+    assert copy(image, ext4 / "a", cache=settings).result["cached"] == ""
+    (kept,) = cached(place, ".sum" if victim == "blocks" else ".img")
+    (ext4 / "a").unlink()
+    before = kept.stat()
+    if victim == "list":
+        kept.with_suffix(".sum").write_bytes(b"short")
+    else:
+        contents = kept.read_bytes()
+        middle = contents[MIB : MIB + 4096] or contents
+        flip_on_disk(tmp_path / "ext4.img", kept, middle)
+        assert kept.read_bytes() != contents
+    after = kept.stat()
+    assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
+    again = copy(image, ext4 / "b", cache=settings)
+    said = [message["log"] for message in again.messages if "log" in message]
+    assert len(said) == 1
+    assert said[0].startswith("base.img is damaged in the cache of node1 and thrown away: the ")
+    assert again.result["cached"] == ""
+    assert (ext4 / "b").read_bytes() == image.read_bytes()
+    assert copy(image, ext4 / "c", cache=settings).result["cached"] == "copy"
+    assert (ext4 / "c").read_bytes() == image.read_bytes()
+
+
+def test_a_resumed_image_is_kept_whole(tmp_path, image):
+    """What an earlier run had brought is among the blocks that are kept."""
+    source = copying.open_source(str(image))
+    whole, rest = blocks_of(source), blocks.Blocks()
+    for block in whole:
+        if block[0] >= MIB:
+            rest.add(*block)
+    rest.read_before(source.path, source.descriptor, MIB)
+    os.close(source.descriptor)
+    assert rest.rows == whole.rows
+    assert len(list(whole)) == 2
+
+
+def test_an_image_of_too_many_pieces_is_not_held(monkeypatch):
+    """The list of blocks is bounded, and says so."""
+    monkeypatch.setattr(blocks, "MOST", 3)
+    found = blocks.Blocks()
+    for number in range(100):
+        found.add(number * MIB, 1, 0)
+    with pytest.raises(TmError, match="more than 3 pieces"):
+        _ = found.rows
+    assert len(list(found)) == 4
+
+
+@pytest.mark.root
+def test_a_clone_by_reflink_needs_no_room(tmp_path, image, settled):
+    """Where blocks are shared, the cache serves what the file system could not hold twice."""
+    disk, mount = tmp_path / "xfs.img", tmp_path / "mount"
+    mount.mkdir()
+    disk.touch()
+    os.truncate(disk, 320 * MIB)
+    if not shutil.which("mkfs.xfs"):
+        pytest.skip("needs mkfs.xfs")
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(disk)], check=True)
+    argv = ["mount", "-o", "loop", str(disk), str(mount)]
+    if subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not permitted here")
+    try:
+        settings = {"directory": str(mount / "cache"), "size_gib": 1, "age_days": 1}
+        assert copy(image, mount / "a", cache=settings).result["cached"] == ""
+        free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
+        with (mount / "ballast").open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, free - MIB)
+        assert copy(image, mount / "b", cache=settings).result["cached"] == "reflink"
+        assert (mount / "b").read_bytes() == image.read_bytes()
+        refused = copy(image, mount / "c")
+        assert "no space in" in refused.error["message"]
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import attributes, clone, copying, files, room
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
-from worlds import names
+from worlds import ANYWHERE, names
 
 MIB = 1 << 20
 
@@ -20,6 +20,7 @@ MIB = 1 << 20
 def run(source: Path, destination: Path, check: bool = False, **more: object) -> dict:
     """Clone in process, as the module does."""
     params = {"source": str(source), "destination": str(destination), "source_dirs": []}
+    params["allowed_dirs"] = ANYWHERE
     return clone.run({**params, "mode": "a+w", **more}, check)
 
 
@@ -139,7 +140,7 @@ def test_only_source_directories_are_read_when_a_site_sets_them(source, tmp_path
 )
 def test_a_destination_that_is_no_plain_path_is_refused(source, path):
     """Whatever is odd is refused in one line."""
-    params = {"source": str(source), "destination": path, "source_dirs": []}
+    params = {"source": str(source), "destination": path, "allowed_dirs": ANYWHERE}
     with pytest.raises(TmError, match="refused the destination") as caught:
         clone.run(params, False)
     assert "\n" not in caught.value.message

@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import download, meter
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from worlds import names
+from worlds import ANYWHERE, names
 
 from tests.support.servers import Ftp, serving
 
 MIB = 1 << 20
+# Servers on this very machine are refused unless a site names them.
+HERE = ["*", "127.0.0.1", "localhost"]
 SECRET = "s3cret-pw"  # noqa: S105 - that of a server in these tests
 
 
@@ -124,6 +126,7 @@ def secure(site: Path, certificate: Path) -> Iterator[str]:
 def run(url: str, destination: Path, check: bool = False, timeout: int = 20) -> dict:
     """Fetch in process, as the module does."""
     params = {"url": url, "destination": str(destination), "timeout": timeout, "mode": "a+w"}
+    params |= {"allowed_dirs": ANYWHERE, "hosts": HERE}
     return download.run(params, check)
 
 
@@ -267,7 +270,7 @@ def test_playbooks_fetch_urls(play, cloud, web, site, name):
     """Twice, and in check mode; the password stays hidden even in verbose output."""
     disk = cloud.vms / "7" / "images" / "disk.0"
     url = f"http://me:{SECRET}@{web}/base.img"
-    variables = cloud.facts(tm_source=url, tm_destination=f"node1:{disk}")
+    variables = cloud.facts(tm_source=url, tm_destination=f"node1:{disk}", tm_url_hosts=HERE)
     options = ["-i", str(cloud.inventory), "-vvv"]
     assert play(name, variables, "--check", *options).succeeded().changed == 1
     assert not disk.exists()
@@ -335,6 +338,7 @@ def test_a_netrc_opens_a_door(web: str, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     destination = tmp_path / "disk.0"
     params = {"destination": str(destination), "timeout": 5, "format": "raw"}
+    params |= {"allowed_dirs": ANYWHERE, "hosts": HERE}
     download.run({"url": f"http://{web}/locked/a.img", **params}, False)
     assert destination.read_text() == "inside"
     with pytest.raises(TmError, match="the server says 401"):
@@ -348,6 +352,7 @@ def test_a_download_tells_its_progress(site: Path, web: str, tmp_path: Path) -> 
     told: list[dict[str, int]] = []
     params = {"url": f"http://{web}/base.img", "destination": str(tmp_path / "disk.0")}
     more = {"timeout": 5, "format": "raw", "bandwidth_mib": 6}
+    more |= {"allowed_dirs": ANYWHERE, "hosts": HERE}
     with meter.heard_by(lambda message: told.append(message["progress"])):
         download.run({**params, **more}, False)
     assert {message["size"] for message in told} == {9 * MIB}

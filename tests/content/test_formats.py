@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import (
+    backing,
     clone,
     entries,
     formats,
@@ -26,7 +27,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import names
+from worlds import ANYWHERE, names
 
 MIB = 1 << 20
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
@@ -80,7 +81,7 @@ def check(path: Path, declared: str = "probe", **rules: object) -> list[formats.
 def refused(path: Path, reason: str, tmp_path: Path, **more: object) -> None:
     """See that a clone is refused with a reason of one line, and that nothing is made."""
     params = {"source": str(path), "destination": str(tmp_path / "vm" / "disk.0")}
-    params |= {"source_dirs": [], "format": "probe", **more}
+    params |= {"allowed_dirs": ANYWHERE, "source_dirs": [], "format": "probe", **more}
     with pytest.raises(TmError, match=reason) as caught:
         clone.run({**params, "mode": "a+w"}, False)
     assert "\n" not in caught.value.message
@@ -278,9 +279,9 @@ def test_the_whole_chain_is_followed(tmp_path):
 def test_a_chain_may_have_sixteen_files(tmp_path):
     """And not one more."""
     image = qcow2(tmp_path / "0.qcow2")
-    for number in range(1, formats.DEPTH + 1):
+    for number in range(1, backing.DEPTH + 1):
         image = qcow2(tmp_path / f"{number}.qcow2", image)
-    assert len(check(image)) == formats.DEPTH
+    assert len(check(image)) == backing.DEPTH
     refused(qcow2(tmp_path / "more.qcow2", image), "more than 16, or a loop", tmp_path)
 
 
@@ -323,7 +324,7 @@ def test_a_clone_on_a_permitted_backing_file_keeps_working(tmp_path):
     middle = qcow2(tmp_path / "images" / "middle.qcow2", "base.raw", "raw")
     top = qcow2(tmp_path / "images" / "top.qcow2", middle)
     params = {"source": str(top), "destination": str(tmp_path / "vm" / "disk.0"), "format": "probe"}
-    clone.run({**params, "source_dirs": []}, False)
+    clone.run({**params, "allowed_dirs": ANYWHERE}, False)
     qemu_img("check", "-q", tmp_path / "vm" / "disk.0")
     assert "identical" in qemu_img("compare", top, tmp_path / "vm" / "disk.0")
 
@@ -376,6 +377,7 @@ def test_what_a_site_downloaded_may_name_no_file(tmp_path):
     """Not even an allowed one; it never gets its final name."""
     base = qcow2(tmp_path / "base.qcow2")
     params = {"destination": str(tmp_path / "vm" / "disk.0"), "format": "probe"}
+    params["allowed_dirs"] = ANYWHERE
     made = publish.run({**params, "state": "prepared"}, False)
     qcow2(Path(made["path"]), base)
     with pytest.raises(TmError, match="builds on another file"):

@@ -1,5 +1,7 @@
 """What ended runs left beside a destination is swept by the next step; nothing else is touched."""
 
+import errno
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -8,14 +10,18 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import (
     attributes,
+    copying,
+    directories,
     files,
     leftovers,
+    making,
     marker,
+    move,
     removal,
     temporary,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from streams import names
+from streams import copy, names
 
 KEEP = attributes.Attributes()
 DAYS = 2 * 24 * 3600
@@ -49,7 +55,7 @@ def age(*paths: Path) -> None:
 def test_what_nobody_holds_goes(tmp_path: Path, suffix: str, make: Callable[[Path], None]) -> None:
     """Each step that makes its directory removes what cannot be continued, at once."""
     make(name(tmp_path, suffix, "of-another-image"))
-    files.make_directory(str(tmp_path), KEEP)
+    directories.make_directory(str(tmp_path), KEEP)
     assert names(tmp_path) == []
 
 
@@ -182,16 +188,16 @@ def test_replaced_meanwhile(tmp_path: Path, step: str, monkeypatch: pytest.Monke
     def open_late(path: str) -> int:
         descriptor = opened(path)
         monkeypatch.undo()
-        others.append(files.made(path, final, files.make_file))
+        others.append(making.made(path, final, making.make_file))
         return descriptor
 
-    for module in (temporary, files):
+    for module in (temporary, making):
         monkeypatch.setattr(module, "open_for_lock", open_late)
     if step == "sweep":
         leftovers.sweep(str(tmp_path))
     else:
         with pytest.raises(TmError, match="being made by another run"):
-            files.made(str(path), final, files.make_file)
+            making.made(str(path), final, making.make_file)
     assert temporary.is_at(str(path), others[0])
     os.close(others[0])
 
@@ -202,3 +208,72 @@ def test_a_note_is_not_of_another_part(tmp_path: Path) -> None:
     make_file(name(tmp_path, "proven"))
     with files.new_file(str(tmp_path / "disk.0")):
         assert names(tmp_path) == [name(tmp_path, "part").name]
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a file system without locks, as NFS without lockd: a real one is not to be had here."""
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("without_locks")
+@pytest.mark.parametrize("make", [make_file, make_tree])
+def test_without_locks_only_what_is_old_goes(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """What was changed within a day may be in use, though nobody can hold it."""
+    paths = [name(tmp_path, suffix) for suffix in ("part", "old", "gone")]
+    for path in paths:
+        make(path)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == sorted(path.name for path in paths)
+    age(*paths)
+    leftovers.sweep(str(tmp_path))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_copies_are_made(tmp_path: Path) -> None:
+    """Between hosts, on one host, and over what a broken run has left just now."""
+    image, final = tmp_path / "base.img", tmp_path / "to" / "disk.0"
+    image.write_bytes(os.urandom(1 << 20))
+    final.parent.mkdir()
+    make_file(name(final.parent, "part"))
+    make_file(name(final.parent, "proven"))
+    copied = copy(image, final)
+    assert copied.result["bytes"] == 1 << 20
+    assert final.read_bytes() == image.read_bytes()
+    assert names(final.parent) == ["disk.0"]
+    cached = copy(image, tmp_path / "to" / "disk.1", cache=cache_in(tmp_path / "cache"))
+    assert cached.result["bytes"] == 1 << 20
+    source = copying.open_source(str(image))
+    copying.copy(source, str(tmp_path / "to" / "disk.2"), KEEP)
+    os.close(source.descriptor)
+    move.move(str(final.parent), str(tmp_path / "moved"))
+    assert names(tmp_path / "moved") == ["disk.0", "disk.1", "disk.2"]
+
+
+def cache_in(directory: Path) -> dict[str, object]:
+    """Give the settings of a cache."""
+    return {"directory": str(directory), "size_gib": 1, "age_days": 1}
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_nobody_publishes_what_another_makes(tmp_path: Path) -> None:
+    """Of two runs that make one destination, the first fails: its file is gone."""
+    final = str(tmp_path / "disk.0")
+    with files.new_file(final) as first, files.new_file(final) as second:
+        os.write(first, b"first")
+        os.write(second, b"half")
+        with pytest.raises(TmError, match="was replaced while it was made; try again"):
+            publish_as(first, final)
+        assert not os.path.lexists(final)
+
+
+def publish_as(descriptor: int, final: str) -> None:
+    """Publish what a run has under the name of ours, as the one that holds a descriptor."""
+    path = temporary.temporary_name(final)
+    with files.held(os.dup(descriptor), path):
+        files.publish(path, final, KEEP)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import link
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from worlds import names
+from worlds import ANYWHERE, names
 
 
 def run(source: Path, destination: Path, check: bool = False) -> dict:
     """Link in process, as the module does."""
-    params = {"source": str(source), "destination": str(destination), "source_dirs": []}
+    params = {"source": str(source), "destination": str(destination), "allowed_dirs": ANYWHERE}
     return link.run({**params, "mode": "a+w"}, check)
 
 

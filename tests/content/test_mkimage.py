@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import mkimage, signatures, survey
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from worlds import names
+from worlds import ANYWHERE, names
 
 MIB = 1 << 20
 KINDS = ["ext2", "ext3", "ext4", "xfs", "vfat", "swap", "raw", "qcow2"]
@@ -41,7 +41,7 @@ def judge(kind: str, image: Path) -> None:
 def run(destination: Path, check: bool = False, **more: object) -> dict:
     """Make an image in process, as the module does."""
     params = {"destination": str(destination), "filesystem": "ext4", "source": None, "uuid": None}
-    params |= {"mode": "a+w", "slack_percent": 20, "source_dirs": []}
+    params |= {"mode": "a+w", "slack_percent": 20, "allowed_dirs": ANYWHERE}
     return mkimage.run({**params, **more}, check)
 
 

@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import mkswap, programs
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from worlds import names
+from worlds import ANYWHERE, names
 
 MIB = 1 << 20
 
 
 def run(destination: Path, size: int, check: bool = False) -> dict:
     """Make swap in process, as the module does."""
-    params = {"destination": str(destination), "size_mib": size, "mode": "a+w"}
+    params = {
+        "destination": str(destination),
+        "size_mib": size,
+        "mode": "a+w",
+        "allowed_dirs": ANYWHERE,
+    }
     return mkswap.run(params, check)
 
 

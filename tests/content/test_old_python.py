@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import entries, frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
-from worlds import tree
+from worlds import ANYWHERE, tree
 
 MIB = 1 << 20
 IMAGE: dict[str, Any] = {"mode": "a+w", "owner": None, "group": None, "source_dirs": []}
+IMAGE["allowed_dirs"] = ANYWHERE
 
 
 def old_pythons() -> list[str]:

@@ -10,6 +10,9 @@ WAYS = {
     "front_ends": ["fe"],
     "source_dirs": [],
     "allowed_dirs": ["/var"],
+    "allowed_for": {},
+    "own_paths": [],
+    "vm_id": -1,
     "format": "probe",
     "bandwidth_mib": 0,
 }

@@ -234,13 +234,27 @@ def test_values_are_data(play, cloud, image, model):
         ("nfs/mkswap", {"tm_destination": "fe:/vm/x", "tm_size_mib": "ten"}, "tm_size_mib"),
         (
             "nfs/clone",
-            {"tm_source": "fe:/nowhere/base.img", "tm_destination": "fe:/vm/disk.0"},
+            {
+                "tm_source": "fe:/nowhere/base.img",
+                "tm_destination": "fe:/vm/disk.0",
+                "tm_allowed_dirs": ["/vm"],
+            },
             "the source /nowhere/base.img does not exist",
         ),
         (
             "ssh/clone",
-            {"tm_source": "fe:/etc", "tm_destination": "node1:/nowhere/disk.0"},
-            "the source /etc is a directory, an image is needed",
+            {"tm_source": "fe:/usr", "tm_destination": "node1:/nowhere/disk.0"},
+            "the source /usr is a directory, an image is needed",
+        ),
+        (
+            "ssh/clone",
+            {"tm_source": "fe:/etc/hostname", "tm_destination": "node1:/nowhere/disk.0"},
+            "/etc is the system's; see the setting source_dirs",
+        ),
+        (
+            "ssh/mkswap",
+            {"tm_destination": "node1:/nowhere/disk.0", "tm_size_mib": 1},
+            "it is not below an allowed directory",
         ),
         (
             "nfs/clone",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import files, frames, outgoing, partial
+from ansible_collections.one.tm.plugins.module_utils import files, frames, outgoing, partial, proof
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import PLACE, SEND, TOKEN, copy, messages, names, program, send, temporaries
@@ -155,7 +155,7 @@ def damaged_note(_image: Path, final: Path) -> None:
 
 def garbage_note(_image: Path, final: Path) -> None:
     """Replace the note."""
-    Path(files.temporary_name(str(final), "proven")).write_bytes(b"\0" * partial.NOTE_BYTES)
+    Path(files.temporary_name(str(final), "proven")).write_bytes(b"\0" * proof.NOTE_BYTES)
 
 
 def open_part(_image: Path, final: Path) -> None:

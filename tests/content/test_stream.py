@@ -27,10 +27,11 @@ from ansible_collections.one.tm.plugins.plugin_utils import farside
 from ansible_collections.one.tm.plugins.plugin_utils.progress import Progress
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worlds import ANYWHERE
 
 MIB = 1 << 20
 PIECE = sparse.PIECE
-SEND = {"source_dirs": [], "allowed_dirs": [], "move": False, "directories": True}
+SEND = {"source_dirs": [], "allowed_dirs": ANYWHERE, "move": False, "directories": True}
 ANSWER = {"send": True, "marker": ".tm-none", "name": "disk.0"}
 
 
@@ -54,7 +55,7 @@ def receive(stream: bytes, destination: Path) -> dict[str, Any]:
     messages: list[dict[str, Any]] = []
     config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     config.update(destination=str(destination), into=False, move=False, check=False)
-    receiver.run(dict(config, allowed_dirs=[]), io.BytesIO(stream), messages.append)
+    receiver.run(dict(config, allowed_dirs=ANYWHERE), io.BytesIO(stream), messages.append)
     return messages[-1]
 
 
@@ -238,7 +239,7 @@ def test_a_slow_flush_is_no_silence(
     messages: list[dict[str, Any]] = []
     config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     config.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
-    receiver.run(dict(config, allowed_dirs=[]), io.BytesIO(stream), messages.append)
+    receiver.run(dict(config, allowed_dirs=ANYWHERE), io.BytesIO(stream), messages.append)
     assert [message for message in messages if "progress" in message]
     assert "result" in messages[-1]
 
@@ -259,7 +260,7 @@ def test_full_in_the_middle(image: Path, tmp_path: Path) -> None:
     small.mkdir()
     config.update(destination=f"{small}/disk.0", into=False, move=False, check=False)
     program = tmp_path / "program"
-    program.write_bytes(farside.program("stream", "receive", dict(config, allowed_dirs=[])))
+    program.write_bytes(farside.program("stream", "receive", dict(config, allowed_dirs=ANYWHERE)))
     script = (
         f"mount -t tmpfs -o size=64k none {shlex.quote(str(small))} || exit 77; "
         f"cat {program} {stream} | {farside.command(sys.executable)}; ls -A {small}"
@@ -286,7 +287,7 @@ def test_memory(tmp_path: Path) -> None:
     config = {"source": str(source), **SEND}
     place: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     place.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
-    last, peak = run_both(config, dict(place, allowed_dirs=[]))
+    last, peak = run_both(config, dict(place, allowed_dirs=ANYWHERE))
     assert last["result"]["bytes"] == 512 * MIB
     assert peak < 64 * MIB
     assert (tmp_path / "x").stat().st_blocks <= 1.05 * source.stat().st_blocks

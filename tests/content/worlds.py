@@ -2,12 +2,15 @@
 
 import dataclasses
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# For tests of what is done where it may be done.
+ANYWHERE = [tempfile.gettempdir(), "/dev/shm"]
 
 
 class _Data(str):
@@ -24,7 +27,8 @@ Dumper.add_representer(_Data, lambda dumper, text: dumper.represent_scalar("!uns
 def data(value: Any) -> Any:
     """Return a variable's value with every string marked."""
     if isinstance(value, str):
-        return _Data(value)
+        # PyYAML takes these for tags when Ansible asks it.
+        return value if value in ("!", "&", "*") else _Data(value)
     return [data(item) for item in value] if isinstance(value, list) else value
 
 

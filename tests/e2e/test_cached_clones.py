@@ -45,7 +45,7 @@ def words(remote: World, tmp_path: Path) -> tuple[str, ...]:
 
 def clone(remote: World, words: tuple[str, ...], image: Path, number: int = 0) -> Run:
     """Clone an image to node1."""
-    return tm_ansible("run", *action(remote, image, number), *words)
+    return tm_ansible("run", *action(remote, image, number), *words, location=remote.cloud)
 
 
 def action(remote: World, image: Path, number: int) -> list[str]:
@@ -67,7 +67,7 @@ def start(remote: World, words: tuple[str, ...], image: Path, number: int) -> su
     """Start a clone."""
     return subprocess.Popen(
         [*COMMAND, "run", *action(remote, image, number), *words],
-        env=environment_of(None),
+        env=environment_of(remote.cloud),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,20 +7,26 @@ often than the short form does.
 import os
 import random
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.support import images
-from tests.support.copies import MEBIBYTES, Action, World
-from tests.support.faulty import Cutter, Run, wait_gone, wait_written
+from tests.support.copies import MEBIBYTES, SLOW_MIB, Action, World
+from tests.support.faulty import Cutter, Driven, Run, wait_gone, wait_written
+from tests.support.oned import Oned
 from tests.support.processes import wait_until
+from tests.support.site import Site
 
 LONG = 20
 KINDS = ("client", "server", "program", "ours")
 VERBS = ("CLONE", "MV")
 # Seconds within which a cut that comes by the clock falls: a whole run takes about so long.
 WHOLE_RUN_SECONDS = 6.0
+VM_IDS = count(1)
 
 pytestmark = pytest.mark.root
 
@@ -31,7 +37,9 @@ def number(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-def cut_at_random(world: World, action: Action, cutter: Cutter, kind: str, run: Run) -> str:
+def cut_at_random(
+    world: World, action: Action, cutter: Cutter, kind: str, run: Run | Driven
+) -> str:
     """Wait for a moment that chance chooses, cut, and tell what was done."""
     if cutter.chance.random() < 0.7:
         size = cutter.chance.randrange((MEBIBYTES + 1) << 20)
@@ -58,9 +66,20 @@ def check_never_wrong(world: World, action: Action) -> bool:
     return has_arrived
 
 
-def check_cut(world: World, action: Action, cutter: Cutter, kind: str, output: Path) -> None:
-    """Cut a copy, look, repeat it, and look again."""
-    with world.run(action, output, is_slow=True) as run:
+Start = Callable[[bool], Run | Driven]
+
+
+def check_cut(world: World, action: Action, cutter: Cutter, kind: str, start: Start) -> None:
+    """Cut a copy, look, repeat it, and look again.
+
+    Args:
+        world: where it is made.
+        action: what it is.
+        cutter: cuts it.
+        kind: in which way.
+        start: starts the copy, slowly or not.
+    """
+    with start(True) as run:
         done = cut_at_random(world, action, cutter, kind, run)
         print(done)  # noqa: T201 - shown where a test fails
         status = run.wait()
@@ -68,7 +87,7 @@ def check_cut(world: World, action: Action, cutter: Cutter, kind: str, output: P
         assert wait_gone(lambda: cutter.programs(run)), "our programs outlive what started them"
     has_arrived = check_never_wrong(world, action)
     assert has_arrived or status != 0
-    with world.run(action, output) as again:
+    with start(False) as again:
         assert again.wait() == 0, again.output
     assert check_never_wrong(world, action)
     assert action.verb == "CLONE" or not os.path.lexists(world.seen(action.hosts[0], action.source))
@@ -85,10 +104,15 @@ def cut_between_hosts(
     world: World, kind: str, verb: str, chance: random.Random, output: Path
 ) -> None:
     """Cut a copy that goes by ssh, on a route that chance chooses."""
-    hosts = chance.choice(ROUTES[verb])
-    taking_part = [world.nodes[host] for host in hosts if host in world.nodes]
-    cutter = Cutter(taking_part, world.control_path_dir, chance)
-    check_cut(world, world.action(verb, hosts), cutter, kind, output)
+    action = world.action(verb, chance.choice(ROUTES[verb]))
+    cutter = cutter_for(world, action, chance)
+    check_cut(world, action, cutter, kind, partial(world.run, action, output))
+
+
+def cutter_for(world: World, action: Action, chance: random.Random) -> Cutter:
+    """Give what cuts an action between hosts."""
+    taking_part = [world.nodes[host] for host in action.hosts if host in world.nodes]
+    return Cutter(taking_part, world.control_path_dir, chance)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +137,7 @@ def test_cut_on_one_host(local: World, verb: str, chance: random.Random, tmp_pat
     """A copy or move to another file system that is cut is whole or not there."""
     cutter = Cutter([], local.control_path_dir, chance)
     action = local.action(verb, ("localhost", "localhost"))
-    check_cut(local, action, cutter, "ours", tmp_path / "output")
+    check_cut(local, action, cutter, "ours", partial(local.run, action, tmp_path / "output"))
 
 
 @pytest.mark.long
@@ -124,3 +148,64 @@ def test_cut_on_one_host_often(
 ) -> None:
     """The same, many times."""
     test_cut_on_one_host(local, verb, chance, tmp_path)
+
+
+@pytest.fixture
+def drivers(remote: World, inventory: Path, tmp_path: Path) -> Iterator["Drivers"]:
+    """Give drivers whose runs start warm."""
+    site = Site(tmp_path / "site", "ssh")
+    slow = tmp_path / "slow.yml"
+    slow.write_text("all: {}\n")
+    var = f"{remote.cloud}/var"
+    # What is cut lies in no VM's own directory.
+    allowed = f"allowed_dirs: [{var}]\nallowed_for: {{CLONE: [{var}], MV: [{var}]}}\n"
+    allowed += "engine: {warm: true}\n"
+    found = Drivers(site.install(allowed, [inventory, slow]), slow)
+    yield found
+    found.close()
+
+
+class Drivers:
+    """One driver at a time, and another one once it was killed; every transfer is of one VM."""
+
+    def __init__(self, site: Site, slow: Path) -> None:
+        """Take the site, and an inventory of it that may limit the bandwidth."""
+        self._site, self._slow = site, slow
+        self._driver: Oned | None = None
+
+    def run(self, action: Action, is_slow: bool = False) -> Driven:
+        """Start an action, warm, for the VM that has the number of its directory."""
+        limit = f"{{vars: {{tm_bandwidth_mib: {SLOW_MIB}}}}}" if is_slow else "{}"
+        self._slow.write_text(f"all: {limit}\n")
+        if self._driver is None or self._driver.process.poll() is not None:
+            self.close()
+            self._driver = self._site.start()
+        self._driver.wait_warm()
+        origin, target = action.hosts
+        words = f"{action.verb} {origin}:{action.source} {target}:{action.destination}\n"
+        return Driven(self._driver, next(VM_IDS), words)
+
+    def close(self) -> None:
+        """End the driver."""
+        if self._driver:
+            self._driver.kill()
+
+
+def cut_warm(world: World, drivers: Drivers, kind: str, verb: str, chance: random.Random) -> None:
+    """Cut a copy that a warm worker of a driver makes, on a route that chance chooses."""
+    action = world.action(verb, chance.choice(ROUTES[verb]))
+    check_cut(world, action, cutter_for(world, action, chance), kind, partial(drivers.run, action))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_warm(remote: World, drivers: Drivers, kind: str, chance: random.Random) -> None:
+    """A driver's copy that is cut, or whose driver or warm server is killed, is never wrong."""
+    cut_warm(remote, drivers, kind, chance.choice(VERBS), chance)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("number")
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_warm_often(remote: World, drivers: Drivers, kind: str, chance: random.Random) -> None:
+    """The same, many times."""
+    cut_warm(remote, drivers, kind, chance.choice(VERBS), chance)

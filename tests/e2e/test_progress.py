@@ -28,6 +28,7 @@ def one(tmp_path: Path) -> Path:
         (etc / f"tm_{model}.conf").write_text(f"CLONE = {model}/clone.yml\nMV = {model}/mv.yml\n")
         (etc / "settings.yml").write_text(
             "copies: {bandwidth_front_end: 8, bandwidth_per_host: 8}\n"
+            "source_dirs: [/dev/shm]\n"
         )
     (location / "var").mkdir()
     return location
@@ -123,7 +124,7 @@ def test_a_step_on_a_host_tells_its_progress(
     one: Path, shared_memory: Path, nodes: dict[str, SshHost], inventory: Path, cloud: Path
 ) -> None:
     """The same bar, and no silence, where the copy runs on a host by ssh."""
-    be_impatient(one, "shared")
+    be_impatient(one, "shared", f"allowed_dirs: [{cloud}]\n")
     (shared_memory / "base.img").write_bytes(os.urandom(72 * MIB))
     disk = cloud / "7/images/disk.0"
     words = [
@@ -147,6 +148,7 @@ def test_a_step_on_a_host_ends_with_its_pipes(
     one: Path, shared_memory: Path, nodes: dict[str, SshHost], inventory: Path, cloud: Path
 ) -> None:
     """When the run is killed the program on the host ends, and leaves no temporary file."""
+    be_impatient(one, "shared", f"allowed_dirs: [{cloud}]\n")
     (shared_memory / "base.img").write_bytes(os.urandom(64 * MIB))
     directory = nodes["node1"].path(cloud / "8")
     words = [f"node1:{shared_memory}/base.img", f"node1:{cloud}/8/disk.0", "--map", "tm_shared"]
@@ -175,6 +177,8 @@ def test_ad_hoc_runs_show_no_messages_of_machines(
         "source": f"{shared_memory}/base.img",
         "destination": f"{cloud}/9/disk.0",
         "bandwidth_mib": 2,
+        "allowed_dirs": [str(cloud)],
+        "source_dirs": [str(shared_memory)],
     }
     root = Path(__file__).parents[2]
     done = subprocess.run(

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import COMMAND, environment_of
 from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,8 @@ class Pair:
     ) -> "Done":
         """Copy an image from one to the other."""
         names = {"source_host": origin, "destination": str(self.cloud / "to/disk.0")}
-        task = {**names, "source": str(self.cloud / "base.img"), **task}
+        allowed = {"allowed_dirs": [str(self.cloud)]}
+        task = {**names, **allowed, "source": str(self.cloud / "base.img"), **task}
         done = subprocess.run(
             self.command(host, *options, **task),
             capture_output=True,
@@ -338,6 +341,7 @@ def test_all_three_end_together(pair: Pair, victim: str) -> None:
         "source_host": "a",
         "source": str(pair.cloud / "base.img"),
         "destination": str(pair.cloud / "to/disk.0"),
+        "allowed_dirs": [str(pair.cloud)],
         "source_bandwidth_mib": 20,
     }
     command = pair.command("b", **task)
@@ -354,6 +358,61 @@ def test_all_three_end_together(pair: Pair, victim: str) -> None:
     assert not pair.copy("b").exists()
     if victim != "controller":
         assert "was lost" in output
+
+
+@pytest.mark.root
+def test_a_cancel_leaves_nothing(pair: Pair) -> None:
+    """A copy on the straight way that is cancelled once a part of it is proven leaves no part."""
+    pair.image("a", 160)
+    inventory = write_inventory(
+        pair.cloud.parent / "inventory.ini", pair.hosts.values(), pair.control_path_dir
+    )
+    limit = pair.cloud.parent / "limit.ini"
+    limit.write_text("a tm_bandwidth_mib=40\n")
+    action = (
+        "CLONE",
+        f"a:{pair.cloud}/base.img",
+        f"b:{pair.cloud}/var/to/disk.0",
+        "--model",
+        "ssh",
+    )
+    options = ("-i", str(inventory), "-i", str(limit))
+    with subprocess.Popen(
+        [*COMMAND, "run", *action, *options],
+        env=environment_of(pair.cloud),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        place = pair.hosts["b"].private / "var/to"
+        wait_for(lambda: list(place.glob(".tm-*.proven")))
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert "going straight from a to b" in output
+    wait_for(lambda: not any(programs(host) for host in pair.hosts.values()), 5)
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.root
+def test_a_closed_way_is_not_tried_again(pair: Pair) -> None:
+    """The next copy within minutes goes through the front-end at once, and says why and since when.
+
+    With the route direct it is tried, and so it is once the way is another one.
+    """
+    pair.image("a")
+    pair.hosts["b"].variables["tm_direct_address"] = "127.0.1.78"
+    first = pair.transfer("a", "b")
+    assert "going through the front-end: a cannot reach b: ssh: connect to host" in first.head
+    assert "(tried" not in first.head
+    pair.copy("b").unlink()
+    again = pair.transfer("a", "b")
+    assert re.search(r"front-end: a cannot reach b: ssh: .* \(tried \d+ s ago\)", again.head)
+    assert pair.copy("b").exists()
+    assert "mend that" in pair.transfer("a", "b", route="direct", destination="/tm-none").message
+    del pair.hosts["b"].variables["tm_direct_address"]
+    pair.copy("b").unlink()
+    assert "going straight from a to b" in pair.transfer("a", "b").head
 
 
 def parts(pair: Pair) -> Sequence[Path]:
@@ -456,7 +515,8 @@ def test_ciphers_of_a_host_are_those_of_its_connection(pair: Pair) -> None:
     assert done.result["changed"], done.output
     sockets = set(pair.control_path_dir.iterdir())
     inventory = str(pair.cloud.parent / "inventory.ini")
-    task = json.dumps({"destination": str(pair.cloud / "swap"), "size_mib": 1})
+    where = {"destination": str(pair.cloud / "swap"), "allowed_dirs": [str(pair.cloud)]}
+    task = json.dumps({**where, "size_mib": 1})
     subprocess.run(
         ["ansible", "-i", inventory, "b", "-m", "one.tm.mkswap", "-a", task],
         check=True,

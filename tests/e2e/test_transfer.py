@@ -61,7 +61,7 @@ class World:
 
         No straight way is tried between the hosts: none is open. See test_routes.py.
         """
-        arguments = {"route": "front_end", **arguments}
+        arguments = {"route": "front_end", "allowed_dirs": [str(self.cloud)], **arguments}
         texts = {key: value for key, value in arguments.items() if isinstance(value, str)}
         variables = {"given": {key: {"__ansible_unsafe": text} for key, text in texts.items()}}
         words = {**arguments, **{key: f"{{{{ given.{key} }}}}" for key in texts}}

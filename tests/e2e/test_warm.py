@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.hosts import children_of
 from tests.support.oned import Oned
-from tests.support.processes import alive, wait_until
+from tests.support.processes import alive, memory, wait_until
 from tests.support.site import Site
 
 NOISE = re.compile(r"\d+(\.\d+)? (s|KiB/s|MiB/s|GiB/s)")
@@ -270,20 +270,6 @@ def test_no_run_sees_what_another_had(tmp_path: Path) -> None:
         assert first == ["CLONE fe: fe:/one kAnArIeNvOgEl - - False"]
         assert second == ["CLONE fe: fe:/two - - - False"]
         assert b"kAnArIeNvOgEl" not in memory(server)
-
-
-def memory(pid: int) -> bytes:
-    """Give what a process holds in memory, as far as it may be read."""
-    found = b""
-    with Path(f"/proc/{pid}/mem").open("rb", 0) as mem:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            area, rights = line.split()[:2]
-            if "w" in rights:
-                begin, end = (int(part, 16) for part in area.split("-"))
-                with suppress(OSError, ValueError):
-                    mem.seek(begin)
-                    found += mem.read(end - begin)
-    return found
 
 
 LATE = """\

@@ -13,7 +13,8 @@ from types import TracebackType
 
 from tests.support.command import COMMAND, ROOT
 from tests.support.hosts import SshHost, children_of
-from tests.support.processes import alive
+from tests.support.oned import Oned
+from tests.support.processes import alive, wait_until
 
 # How our programs on any host are started, in each one's arguments.
 OUR_PROGRAM = b"zlib.decompress"
@@ -63,9 +64,56 @@ class Run:
         """What it said so far."""
         return self._output.read_text(errors="replace")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.process.poll() is not None
+
     def wait(self, seconds: float = 120) -> int:
         """Wait for its end and give its exit status."""
         return self.process.wait(seconds)
+
+
+class Driven:
+    """A transfer that a driver has under way; looks like a ``Run``.
+
+    Attributes:
+        process: the driver's.
+    """
+
+    def __init__(self, driver: Oned, vm_id: int, script: str) -> None:
+        """Ask for it."""
+        self.process = driver.process
+        self._driver, self._vm_id = driver, vm_id
+        driver.submit(vm_id, script)
+
+    def __enter__(self) -> "Driven":
+        """Give the transfer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave it to the driver."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was answered, or nobody is there to answer."""
+        return bool(self._driver.replies(self._vm_id)) or self.process.poll() is not None
+
+    @property
+    def output(self) -> str:
+        """What the driver said so far."""
+        return "\n".join(self._driver.lines)
+
+    def wait(self, seconds: float = 120) -> int:
+        """Wait for its answer or the driver's end; give 0 for success."""
+        wait_until(lambda: self.is_over, seconds)
+        replies = self._driver.replies(self._vm_id)
+        return 0 if replies and replies[-1].ok else 1
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -120,9 +168,9 @@ def written(*directories: Path) -> int:
     return total
 
 
-def wait_written(run: Run, directory: Path, size: int) -> bool:
+def wait_written(run: Run | Driven, directory: Path, size: int) -> bool:
     """Wait until so many bytes are on a destination's disk; tell whether the run still lasts."""
-    while run.process.poll() is None:
+    while not run.is_over:
         if written(directory) >= size:
             return True
         time.sleep(0.001)
@@ -156,30 +204,32 @@ class Cutter:
         self.control_path_dir = control_path_dir
         self.chance = chance
 
-    def client(self, _run: Run) -> list[int]:
+    def client(self, _run: Run | Driven) -> list[int]:
         """Kill an ssh client, here or on a host, or all of them."""
         there = [pid for host in self.hosts for pid in host.descendants() if name(pid) == "ssh"]
         return self._kill(ssh_clients(self.control_path_dir) + there, self.chance.random() < 0.5)
 
-    def server(self, _run: Run) -> list[int]:
+    def server(self, _run: Run | Driven) -> list[int]:
         """Kill all connections on one host, at the host's end."""
         host = self.chance.choice(self.hosts)
         return self._kill(list(children_of(host.pid)), everybody=True)
 
-    def program(self, run: Run) -> list[int]:
+    def program(self, run: Run | Driven) -> list[int]:
         """Kill the sender or the receiver."""
         return self._kill(self.programs(run), everybody=False)
 
-    def ours(self, run: Run) -> list[int]:
+    def ours(self, run: Run | Driven) -> list[int]:
         """Kill one process of ours on the front-end, or all."""
         below = descendants(run.process.pid)
         far = programs(below)
         python = [
-            pid for pid in below if pid not in far and name(pid).startswith(("python", "ansible"))
+            pid
+            for pid in below
+            if pid not in far and name(pid).startswith(("python", "ansible", "tm-"))
         ]
         return self._kill([run.process.pid, *python], self.chance.random() < 0.5)
 
-    def programs(self, run: Run) -> list[int]:
+    def programs(self, run: Run | Driven) -> list[int]:
         """Give the programs that move the bytes, on whatever host."""
         pids = descendants(run.process.pid)
         for host in self.hosts:

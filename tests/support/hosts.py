@@ -94,6 +94,7 @@ class SshHost:
         variables: further inventory variables of this host.
         network: a network namespace to be in, as ip-netns(8) names it, or none; then a port is
             to be given too.
+        binds: files and directories in the place of its own, by their paths there.
         client_config: what its own ssh finds as /etc/ssh/ssh_config; None for what is there.
     """
 
@@ -106,6 +107,7 @@ class SshHost:
     port: int = 0
     network: str = ""
     client_config: str | None = None
+    binds: dict[str, Path] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -169,12 +171,15 @@ class SshHost:
             config = self.directory / "ssh_config"
             config.write_text(self.client_config)
             script = f"mount --bind -- {shlex.quote(str(config))} /etc/ssh/ssh_config && {script}"
+        for place, source in self.binds.items():
+            bind = f"mount --bind -- {shlex.quote(str(source))} {shlex.quote(place)}"
+            script = f"{bind} && {script}"
         sshd = [str(_program("sshd")), "-D", "-e", "-f", str(self.directory / "sshd_config")]
         network = ["nsenter", f"--net=/run/netns/{self.network}", "--"] if self.network else []
         unshare = ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script, "sh"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_die_with_us(), *network, *unshare, str(self.private), str(self.cloud), *sshd],
+                [*die_with_us(), *network, *unshare, str(self.private), str(self.cloud), *sshd],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -250,7 +255,7 @@ class SshHost:
         }
 
 
-def _die_with_us() -> list[str]:
+def die_with_us() -> list[str]:
     """Give a prefix by which a program ends with the process that started it."""
     setpriv = _program("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

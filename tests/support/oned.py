@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _PROTOCOL_LINE = re.compile(
     r"INIT SUCCESS|INIT FAILURE \S.*|LOG [IWED] (-1|\d+) .*\S"
     r"|TRANSFER SUCCESS \d+ -|TRANSFER FAILURE \d+ [^-\s].*"
 )
+_REPLY = re.compile(r"TRANSFER (SUCCESS|FAILURE) (\d+) (.*)")
+_LOG = re.compile(r"LOG [IWED] (-1|\d+) (.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,13 @@ class Oned:
         self.var = location / "var"
         self.var.mkdir(parents=True, exist_ok=True)
         self.lines: list[str] = []
+        self._replies: defaultdict[int, list[Reply]] = defaultdict(list)
+        self._logs: defaultdict[int, list[str]] = defaultdict(list)
         self._torn: list[str] = []
         self._changed = threading.Condition()
+        self._may_read = threading.Event()
+        self._may_read.set()
+        self._hung_up = False
         self._ended = False
         self._answered: dict[int, int] = {}
         self._scripts = 0
@@ -261,14 +269,11 @@ class Oned:
 
     def replies(self, vm_id: int) -> list[Reply]:
         """Give all replies for a VM so far."""
-        pattern = re.compile(rf"TRANSFER (SUCCESS|FAILURE) {vm_id} (.*)")
-        matches = [pattern.fullmatch(line) for line in list(self.lines)]
-        return [Reply(match[1] == "SUCCESS", match[2]) for match in matches if match]
+        return list(self._replies[vm_id])
 
     def logs(self, vm_id: int) -> list[str]:
         """Give a VM's log lines so far; -1 for those of oned.log."""
-        pattern = re.compile(rf"LOG [IWED] {vm_id} (.*)")
-        return [match[1] for line in list(self.lines) if (match := pattern.fullmatch(line))]
+        return list(self._logs[vm_id])
 
     def wait_for(self, condition: Callable[[], object], timeout: float, what: str) -> None:
         """Wait until something is true of what the driver wrote, or fail the test."""
@@ -291,6 +296,7 @@ class Oned:
     def wait(self, timeout: float = 10) -> int:
         """Wait for the driver's end and give the exit status."""
         status = self.process.wait(timeout)
+        self.resume()
         self._reader.join(timeout)
         return status
 
@@ -299,10 +305,29 @@ class Oned:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.resume()
         self._reader.join(5)
         for stream in (self.process.stdin, self.process.stdout):
             if stream:
                 stream.close()
+
+    def pause(self) -> None:
+        """Read no more than one character from now on."""
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._may_read.set()
+
+    def hang_up(self) -> None:
+        """Close the pipe that the driver writes to, as an oned does that has crashed."""
+        self.pause()
+        self.send("NONSENSE")  # a warning: the reader takes its first character, and waits
+        time.sleep(0.2)
+        assert self.process.stdout
+        self.process.stdout.close()
+        self._hung_up = True
+        self.send("NONSENSE")
 
     def check_lines(self) -> None:
         """Check that each line is of the protocol, short, clean, and came in one piece."""
@@ -324,16 +349,23 @@ class Oned:
                 line += character
         with self._changed:
             self._ended = True
-            if line:
+            if line and not self._hung_up:
                 self._torn.append(line.decode("utf-8", "surrogateescape"))
             self._changed.notify_all()
 
     def _read_character(self, descriptor: int, line: bytearray) -> bytes:
         if line and not select.select([descriptor], [], [], _INSIDE_LINE_SECONDS)[0]:
             self._torn.append(line.decode("utf-8", "surrogateescape"))
-        return os.read(descriptor, 1)
+        self._may_read.wait()
+        with suppress(OSError):  # closed, by hang_up
+            return os.read(descriptor, 1)
+        return b""
 
     def _keep(self, line: str) -> None:
         with self._changed:
             self.lines.append(line)
+            if match := _REPLY.fullmatch(line):
+                self._replies[int(match[2])].append(Reply(match[1] == "SUCCESS", match[3]))
+            elif match := _LOG.fullmatch(line):
+                self._logs[int(match[1])].append(match[2])
             self._changed.notify_all()

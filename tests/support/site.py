@@ -53,11 +53,16 @@ class Site:
         (self.etc / "settings.yml").write_text(text)
         return self
 
-    def start(self) -> Oned:
-        """Start the installed driver as oned does."""
+    def start(self, *prefix: str, **environment: str) -> Oned:
+        """Start the installed driver as oned does.
+
+        Args:
+            prefix: a command that becomes another, such as prlimit(1), and its options.
+            environment: added to what oned has.
+        """
         name = f"tm_ansible_{self.model}"
-        driver = self.location / "lib" / "mads" / "one_tm_ansible"
-        return Oned(self.location, f"{name}/{name}.conf", command=[str(driver)])
+        command = [*prefix, str(self.location / "lib" / "mads" / "one_tm_ansible")]
+        return Oned(self.location, f"{name}/{name}.conf", command=command, environment=environment)
 
     def script(self, phase: str) -> str:
         """Give a script that a real oned wrote for this model, for this site's directories."""

@@ -284,7 +284,8 @@ def test_settings_become_options_and_variables(site):
         "content: content\ninventory: [hosts.yml]\nfront_ends: [fe]\n"
         "source_dirs: [/srv/images]\nimages: {mode: '0660', owner: one, format: raw}\n"
         "copies: {bandwidth_per_host: 50, route: direct, ciphers: [aes128-ctr]}\n"
-        "cache: {directory: /srv/cache}\n"
+        "cache: {directory: /srv/cache}\nallowed_for: {MV: [/srv/saved]}\n"
+        "urls: {schemes: [https], hosts: ['*.example.org'], silence_seconds: 30}\n"
         "limits: {action_seconds: 60}\nansible: {become: true, host_key_checking: false}\n"
     )
     (site.parent / "oned.conf").write_text("VM_DIR = /srv/vms\n")
@@ -299,7 +300,14 @@ def test_settings_become_options_and_variables(site):
     assert configuration.defaults == {
         "tm_front_ends": list(configuration.front_ends),
         "tm_allowed_dirs": [str(site.parents[1] / "var"), "/srv/vms"],
+        "tm_allowed_for": {"MV": ["/srv/saved"]},
+        "tm_own_paths": [str(site.parent), str(site), str(site / "hosts.yml")],
         "tm_source_dirs": ["/srv/images"],
+        "tm_url_schemes": ["https"],
+        "tm_url_hosts": ["*.example.org"],
+        "tm_url_size_gib": 1024,
+        "tm_url_seconds": 86400,
+        "tm_download_timeout": 30,
         "tm_schemes_dir": str(site / "schemes"),
         "tm_mode": "0660",
         "tm_owner": "one",

@@ -7,15 +7,16 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tm_ansible"
 
 # From the ground up. A module may import what stands on a lower floor, or beside it on its own.
 FLOORS = [
-    {"errors", "engine.job", "lines", "complaint"},
+    {"errors", "engine.job", "lines", "complaint", "shares", "versions"},
     {"protocol", "template", "endpoint", "locations", "rcfile", "yamlfile", "content", "stdio"},
     {"script", "settings", "writer"},
     {"log"},
-    {"actionmap"},
+    {"actionmap", "ownership"},
     {"configuration"},
     {"joining"},
     {"actions", "journal", "schedule", "arguments"},
     {
+        "engine.bounds",
         "engine.marked",
         "engine.child",
         "engine.warm.caches",

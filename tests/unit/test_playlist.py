@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from tm_ansible.engine.job import Job, PlaybookRun
 from tm_ansible.engine.playlist import write_project
+
+HARMLESS = ["!", "&", "*"]
 
 
 def job(variables: dict[str, object], defaults: dict[str, object] | None = None) -> Job:
@@ -38,7 +41,18 @@ def test_every_text_is_written_unsafe_and_comes_back(text: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         written = write_project(Path(directory), job({"tm_source": text}), "marker").read_text()
     plays = yaml.load(written, Loader=_Tagged)  # noqa: S506 - a SafeLoader with one tag
-    assert plays[1]["vars"]["tm_source"] == ("unsafe", text)
+    assert plays[1]["vars"]["tm_source"] == (text if text in HARMLESS else ("unsafe", text))
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_texts_that_yaml_takes_for_tags_come_back(tmp_path: Path, text: str) -> None:
+    """As they do without Ansible's mark, which they do not need."""
+    path = write_project(
+        tmp_path, job({"tm_arguments": [text]}, {"tm_url_hosts": [text]}), "marker"
+    )
+    assert DataLoader().load_from_file(str(path))[1]["vars"] == {"tm_arguments": [text]}
+    group = DataLoader().load_from_file(str(tmp_path / "inventory.yml"))["all"]
+    assert group["vars"]["tm_url_hosts"] == [text]
 
 
 def test_ansible_itself_reads_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tm_ansible.schedule import Schedule
+from tm_ansible.shares import Obstacle
 
 SECONDS = 10
 
@@ -34,9 +35,9 @@ class Piece:
         """Note it; the test ends the work."""
         self.cancelled.set()
 
-    def wait_for(self, host: str, running: int) -> None:
+    def wait_for(self, obstacle: Obstacle) -> None:
         """Note what keeps it waiting."""
-        self.waits.append((host, running))
+        self.waits.append((obstacle.host, obstacle.running))
 
     def end(self) -> None:
         """Let ``run`` return."""
@@ -235,7 +236,7 @@ def test_a_thousand_at_once_all_run_within_the_limit() -> None:
         def cancel(self) -> None:
             """Do nothing."""
 
-        def wait_for(self, host: str, running: int) -> None:
+        def wait_for(self, obstacle: Obstacle) -> None:
             """Do nothing."""
 
     schedule = Schedule(10)
@@ -343,6 +344,61 @@ def test_a_dead_host_holds_no_more_than_its_own_slots(piece: Callable[[str], Pie
     assert schedule.close(SECONDS)
 
 
+def submit(schedule: Schedule, first_vm: int, pieces: list[Piece], *hosts: str) -> None:
+    """Submit pieces for VMs of their own that copy nothing."""
+    for number, work in enumerate(pieces):
+        schedule.submit(first_vm + number, work, hosts=hosts)
+
+
+def running(pieces: list[Piece]) -> int:
+    """Count what has been started."""
+    return sum(work.started.is_set() for work in pieces)
+
+
+def test_hosts_that_never_answer_leave_slots_to_others(piece: Callable[[str], Piece]) -> None:
+    """One takes half of the slots, copies or not, the next half of the rest; a last one is left."""
+    schedule = Schedule(10)
+    hosts = ("one", "two", "three", "four")
+    dead = {host: [piece(f"{host}{number}") for number in range(20)] for host in hosts}
+    for number, host in enumerate(hosts[:3]):
+        submit(schedule, 100 * number, dead[host], host)
+        assert all(work.started.wait(SECONDS) for work in dead[host][: (5, 3, 1)[number]])
+    alive = [piece(f"alive{number}") for number in range(5)]
+    submit(schedule, 900, alive, "alive")
+    for work in alive:
+        assert work.started.wait(SECONDS)
+        work.end()
+    assert [running(dead[host]) for host in hosts[:3]] == [5, 3, 1]
+    assert dead["one"][5].waits == [("one", 5)]
+    for host in hosts:
+        for work in dead[host]:
+            work.end()
+    assert dead["three"][19].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
+def test_what_needs_two_busy_hosts_gets_its_turn(piece: Callable[[str], Piece]) -> None:
+    """Where all slots are always taken, younger work does not keep its hosts busy for ever."""
+    schedule = Schedule(2)
+    on_a, on_b = [piece(f"a{number}") for number in range(4)], [piece("b0"), piece("b1")]
+    both = piece("both")
+    submit(schedule, 0, on_a[:1], "a")
+    submit(schedule, 10, on_b[:1], "b")
+    assert on_a[0].started.wait(SECONDS)
+    assert on_b[0].started.wait(SECONDS)
+    submit(schedule, 20, [both], "a", "b")
+    submit(schedule, 30, on_a[1:], "a")
+    submit(schedule, 40, on_b[1:], "b")
+    on_a[0].end()
+    assert not on_a[1].started.wait(0.05), "younger work passed by"
+    on_b[0].end()
+    assert both.started.wait(SECONDS)
+    for work in (both, *on_a, *on_b):
+        work.end()
+    assert on_a[3].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_many_hosts_in_random_order(seed: int) -> None:
     """600 pieces on 1 or 2 of 12 hosts: the limits hold at every moment, and each piece runs."""
@@ -369,8 +425,8 @@ def test_many_hosts_in_random_order(seed: int) -> None:
         def cancel(self) -> None:
             """Do nothing."""
 
-        def wait_for(self, host: str, running: int) -> None:
-            assert running <= hosts[host]
+        def wait_for(self, obstacle: Obstacle) -> None:
+            assert obstacle.running <= hosts[obstacle.host]
 
     schedule = Schedule(10, hosts.__getitem__)
     for number in range(600):

@@ -18,6 +18,7 @@ from tm_ansible.settings import (
     Images,
     Limits,
     Settings,
+    Urls,
     load_settings,
 )
 
@@ -61,7 +62,10 @@ inventory: [hosts.yml, {here}/site]
 concurrency: 3
 front_ends: [fe]
 allowed_dirs: [/srv/vms]
+allowed_for: {{MV: [/srv/saved], CLONE: []}}
 source_dirs: [/srv/images]
+urls: {{schemes: [https], hosts: ["*", "*.example.org", 10.0.0.0/8, "fd00::/8"],
+  size_gib: 5, seconds: 60, silence_seconds: 5}}
 schemes_dir: urls
 content: site
 images: {{mode: "0660", owner: one, group: "107", slack_percent: 5, format: qcow2}}
@@ -84,7 +88,15 @@ ansible:
         concurrency=3,
         front_ends=("fe",),
         allowed_dirs=("/srv/vms",),
+        allowed_for={"MV": ("/srv/saved",), "CLONE": ()},
         source_dirs=("/srv/images",),
+        urls=Urls(
+            schemes=("https",),
+            hosts=("*", "*.example.org", "10.0.0.0/8", "fd00::/8"),
+            size_gib=5,
+            seconds=60,
+            silence_seconds=5,
+        ),
         schemes_dir=f"{here}/urls",
         content=f"{here}/site",
         images=Images(mode="0660", owner="one", group="107", slack_percent=5, format="qcow2"),
@@ -129,6 +141,12 @@ ansible:
         ("allowed_dirs: [/]", ["allowed_dirs[0]: expected an absolute path"]),
         ("allowed_dirs: [///]", ["allowed_dirs[0]: expected an absolute path"]),
         ("allowed_dirs: [/a/../..]", ["allowed_dirs[0]: expected an absolute path"]),
+        ("allowed_for: {MV: [/]}", ["allowed_for", "expected an absolute path other than /"]),
+        ("allowed_for: {COPY: [/a]}", ["allowed_for", "CLONE, LN, MKSWAP, MKIMAGE, DELETE or MV"]),
+        ("urls: {hosts: [a b]}", ["urls.hosts[0]: expected"]),
+        ("urls: {hosts: ['http://a']}", ["urls.hosts[0]: expected"]),
+        ("urls: {hosts: ['**']}", ["urls.hosts[0]: expected"]),
+        ("urls: {schemes: [file]}", ["urls.schemes[0]: expected", "http"]),
         ("source_dirs: [/.]", ["source_dirs[0]: expected an absolute path"]),
         ("images: {mode: 0664}", ["images.mode: expected a mode in quotes", "got 436"]),
         ("images: {mode: u+z}", ["images.mode: expected a mode in quotes", "got 'u+z'"]),

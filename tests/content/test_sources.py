@@ -1,0 +1,247 @@
+"""Which sources are read: each rule, by every step that reads one, on real files."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.one.tm.plugins.module_utils import (
+    clone,
+    copying,
+    link,
+    mkimage,
+    policy,
+    sources,
+    survey,
+)
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from streams import copy
+from worlds import tree
+
+from tests.support.filesystems import missing_for_file_systems
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """Give a repository, VM_DIR with two VMs, and what the driver keeps."""
+    for vm in ("7", "8"):
+        (tmp_path / "vms" / vm / "images").mkdir(parents=True)
+        (tmp_path / "vms" / vm / "images" / "disk.0").write_text("mine")
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "base.img").write_text("an image")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "vault").write_text("s3cret")
+    return tmp_path
+
+
+def params(world: Path, source: object, **more: Any) -> dict[str, Any]:
+    """Give what steps that read take."""
+    rules = {"allowed_dirs": [str(world / "vms")], "own_paths": [str(world / "etc")], "vm_id": 7}
+    words = {"source": str(source), "destination": str(world / "vms" / "7" / "images" / "disk.1")}
+    return {"mode": "a+w", "source_dirs": [], **rules, **words, **more}
+
+
+def _clone(world: Path, source: object, **more: Any) -> None:
+    clone.run(params(world, source, **more), False)
+
+
+def _link(world: Path, source: object, **more: Any) -> None:
+    link.run(params(world, source, **more), False)
+
+
+def _receive(world: Path, source: object, **more: Any) -> None:
+    rules = params(world, source, **more)
+    del rules["source"]
+    copied = copy(Path(str(source)), Path(rules.pop("destination")), **rules)
+    if "error" in copied.last:
+        raise TmError(copied.last["error"]["message"])
+
+
+READERS = [_clone, _link, _receive]
+
+
+@pytest.fixture(params=READERS, ids=lambda read: read.__name__.strip("_"))
+def read(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Give each step that reads an image."""
+    return request.param  # type: ignore[no-any-return]
+
+
+def refused(world: Path, do: Callable[[], None], reason: str) -> None:
+    """See that a source is refused for a reason that names the setting, and nothing is made."""
+    before = tree(world)
+    with pytest.raises(TmError, match=reason) as caught:
+        do()
+    assert "see the setting source_dirs" in caught.value.message
+    assert tree(world) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("/etc/hostname", "/etc"),
+        ("/root/.profile", "/root"),
+        ("/proc/version", "/proc"),
+        ("/sys/kernel/uevent_seqnum", "/sys"),
+        ("/dev/zero", "/dev"),
+        ("/proc/self/root/etc/hostname", "/etc"),
+    ],
+)
+def test_the_systems_own_places_are_no_repositories(
+    world: Path, read: Callable[..., None], source: str, place: str
+) -> None:
+    """By their names and through a link, whatever the user may read."""
+    if not Path(source).exists():
+        pytest.skip(f"there is no {source} here")
+    (world / "repository" / "link").symlink_to(source)
+    for named in (source, world / "repository" / "link"):
+        do = lambda named=named: read(world, named)  # noqa: E731
+        refused(world, do, f"refused the source .*{place} is the system's")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".ssh/config",
+        ".gnupg/x",
+        ".one/one_auth",
+        "a/.ssh/b/c",
+        "ssh_host_ed25519_key",
+        "id_rsa",
+        "Server.PEM",
+        "tls.key",
+        "one_auth",
+        ".netrc",
+        ".tm.1.journal",
+        "one.db",
+    ],
+)
+def test_keys_are_no_images(world: Path, read: Callable[..., None], name: str) -> None:
+    """What is kept with keys, or named like one."""
+    path = world / "repository" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("s3cret")
+    refused(world, lambda: read(world, path), "keys are kept in|named like a key")
+
+
+@pytest.mark.parametrize("name", ["id.img", "key", "disk.0", "pem.qcow2", "keyboard.raw"])
+def test_what_is_not_named_like_a_key_is_an_image(world: Path, name: str) -> None:
+    """The names are whole ones."""
+    (world / "repository" / name).write_text("an image")
+    _clone(world, world / "repository" / name)
+
+
+def test_what_the_driver_keeps_is_no_image(world: Path, read: Callable[..., None]) -> None:
+    """Not even where a site names the directory above it as a repository."""
+    for more in ({}, {"source_dirs": [str(world)]}):
+        do = lambda more=more: read(world, world / "etc" / "vault", **more)  # noqa: E731
+        refused(world, do, f"the transfer driver keeps {world}/etc for itself")
+
+
+def test_another_vm_s_disk_is_no_image(world: Path, read: Callable[..., None]) -> None:
+    """One that was saved is, as in OpenNebula 1.2."""
+    source = world / "vms" / "8" / "images" / "disk.0"
+    refused(world, lambda: read(world, source), "it is a disk of VM 8")
+    source.rename(world / "vms" / "8" / "disk.0")
+    read(world, world / "vms" / "8" / "disk.0")
+
+
+def test_a_site_that_names_its_repositories_has_no_others(
+    world: Path, read: Callable[..., None]
+) -> None:
+    """All links followed; and what it names is read, whatever it is called."""
+    named = {"source_dirs": [str(world / "repository")]}
+    (world / "elsewhere.img").write_text("no image of ours")
+    (world / "repository" / "out").symlink_to("../elsewhere.img")
+    (world / "repository" / ".ssh").mkdir()
+    (world / "repository" / ".ssh" / "a").write_text("s3cret")
+    for path in (world / "elsewhere.img", world / "repository" / "out"):
+        do = lambda path=path: read(world, path, **named)  # noqa: E731
+        refused(world, do, "it is not below a source directory")
+    refused(world, lambda: read(world, world / "repository/.ssh/a", **named), "keys are kept")
+    (world / "repository" / "base.img").rename(world / "repository" / "base.pem")
+    read(world, world / "repository" / "base.pem", **named)
+
+
+def test_the_root_is_no_repository(world: Path, read: Callable[..., None]) -> None:
+    """To name it allows nothing."""
+    do = lambda: read(world, world / "repository" / "base.img", source_dirs=["/"])  # noqa: E731
+    refused(world, do, "not below a source directory")
+
+
+def test_a_source_that_becomes_another_meanwhile_is_not_read(world: Path) -> None:
+    """What is opened is what was judged."""
+    way = world / "repository" / "way"
+    way.symlink_to("base.img")
+    rules = policy.Policy([str(world / "vms")])
+    with sources.seen(str(way), rules) as anchor:
+        way.unlink()
+        way.symlink_to("/etc/hostname")
+        opened = copying.open_source(str(way), at=anchor)
+        assert os.pread(opened.descriptor, 99, 0) == b"an image"
+        os.close(opened.descriptor)
+
+
+def _mkimage(world: Path, source: object, **more: Any) -> None:
+    kind = {"filesystem": "ext4", "slack_percent": 20, "uuid": None}
+    mkimage.run(params(world, source, **kind, **more), False)
+
+
+def _survey(world: Path, source: object, **more: Any) -> None:
+    survey.run({**params(world, source, filesystem="ext4", **more), "path": str(source)}, False)
+
+
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_directory_of_files_holds_nothing_that_is_refused(
+    world: Path, use: Callable[..., None]
+) -> None:
+    """Neither keys, nor what the driver keeps; it is judged as a source itself."""
+    home = world / "repository" / "home"
+    (home / "me" / ".ssh").mkdir(parents=True)
+    (home / "me" / "ca.pem").write_text("a certificate, which is no secret")
+    refused(world, lambda: use(world, home), "refused the source .*.ssh is in it")
+    refused(world, lambda: use(world, world), f"{world}/etc is in it")
+    refused(world, lambda: use(world, "/etc"), "/etc is the system's")
+    refused(world, lambda: use(world, home / "me" / ".ssh"), "keys are kept in .ssh")
+    use(world, home, source_dirs=[str(world / "repository")])
+
+
+def test_an_image_holds_the_files_of_the_directory_that_was_judged(world: Path) -> None:
+    """mke2fs reads it through the descriptor."""
+    (world / "repository" / "files").mkdir()
+    (world / "repository" / "files" / "motd").write_text("hello")
+    _mkimage(world, world / "repository" / "files")
+    image = world / "vms" / "7" / "images" / "disk.1"
+    shown = subprocess.run(
+        ["/usr/sbin/debugfs", "-R", "cat /motd", str(image)], check=True, capture_output=True
+    )
+    assert shown.stdout == b"hello"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a block device of 1 MiB."""
+    if reason := missing_for_file_systems(("ext4",)):
+        pytest.skip(reason)
+    (tmp_path / "disk").write_bytes(os.urandom(MIB))
+    argv = ["losetup", "--find", "--show", str(tmp_path / "disk")]
+    made = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip("loop devices are not to be had here")
+    yield Path(made.stdout.strip())
+    subprocess.run(["losetup", "--detach", made.stdout.strip()], check=True)
+
+
+@pytest.mark.root
+def test_block_devices_are_images(world: Path, disk: Path, tmp_path: Path) -> None:
+    """Volumes below /dev, by the names that lead to them."""
+    (world / "repository" / "volume").symlink_to(disk)
+    for number, source in enumerate((disk, world / "repository" / "volume")):
+        destination = world / "vms" / "7" / "images" / f"disk.{number + 5}"
+        clone.run(params(world, source, destination=str(destination)), False)
+        assert destination.read_bytes() == (tmp_path / "disk").read_bytes()
