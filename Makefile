@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
 	pyproject.toml galaxy.yml
 
-.PHONY: help demo test faults lint bench soak bench-data check-python clean
+.PHONY: help demo test faults fuzz versions lint bench soak bench-data check-python clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -34,9 +34,17 @@ test: $(VENV)/tools ## install what the tests need and run them all, but the lon
 	@tools/prerequisites tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-faults: $(VENV)/tools ## cut copies and flip bits hundreds of times (half an hour)
+faults: $(VENV)/tools ## all the harm of docs/reliability.md in full: kills, cuts, cancels (hours)
 	@tools/prerequisites tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
+
+fuzz: $(VENV)/tools ## give parsers what nobody meant, for SECONDS=600
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+versions: check-python ## the end-to-end tests with each ansible-core on each Python here (hours)
+	@tools/prerequisites tests
+	$(PYTHON) tools/versions.py --pythons "$(or $(PYTHONS),python3.10 python3.11 python3.12 python3.13)"
 
 lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/ruff format --check .
@@ -48,7 +56,7 @@ bench: $(VENV)/tools ## our driver beside a shell driver, whole transfers
 	@tools/prerequisites tests
 	$(BIN)/python -m benchmarks.transfers
 
-soak: $(VENV)/tools ## 2,000 transfers through one driver: time of each, and what is held
+soak: $(VENV)/tools ## 10,000 transfers through one driver, some failing or cancelled: what is held
 	@tools/prerequisites tests
 	$(BIN)/python -m benchmarks.soak
 

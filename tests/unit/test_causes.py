@@ -1,5 +1,7 @@
 """Causes in words that tell a person what to do."""
 
+import time
+
 import pytest
 
 from tm_ansible.engine.causes import plain_cause, plain_complaint
@@ -54,3 +56,11 @@ def test_unparsable_yaml_reads_alike_in_all_versions() -> None:
     assert plain_complaint(newer) == (
         "YAML parsing failed: did not find it. Origin: /etc/one/clone.yml:2:1"
     )
+
+
+def test_endless_text_takes_no_time() -> None:
+    """A message of megabytes without a blank is looked at as quickly as a short one."""
+    began = time.monotonic()
+    text = plain_cause(["\x1b[31mred" * 200_000, "python" * 300_000])
+    assert time.monotonic() - began < 1
+    assert len(text) < 20_000

@@ -1,6 +1,7 @@
 """What ``tm-ansible check`` looks at on this machine."""
 
 import os
+import platform
 import resource
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from tm_ansible.cli.install import driver_command
 from tm_ansible.configuration import Configuration
 from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.script import Verb
+from tm_ansible.versions import ansible_core_version
 
 # oned 1.2 waits half a second for the answer to INIT; ours should leave it room.
 _INIT_SECONDS = 0.5
@@ -56,7 +58,7 @@ def _check_settings(configuration: Configuration) -> Iterator[Finding]:
     if not configuration.settings.source_dirs:
         yield doubtful(
             "settings",
-            "images may come from anywhere: a VM template can name any file that this user reads",
+            "images may come from nearly anywhere: a VM template can name most files here",
             f"set source_dirs in {path} to the directories of your images",
         )
     if not configuration.options.host_key_checking:
@@ -69,6 +71,8 @@ def _check_settings(configuration: Configuration) -> Iterator[Finding]:
 
 def _check_programs(configuration: Configuration) -> Iterator[Finding]:
     path = configuration.environment.get("PATH")
+    release = f"ansible-core {ansible_core_version()}, Python {platform.python_version()}"
+    yield good(_SUBJECT, release)
     for name, remedy in (
         ("ansible-playbook", "install ansible-core beside tm_ansible"),
         ("ssh", "install openssh-client"),

@@ -39,7 +39,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "the connection was closed before the log-in",
         ),
         (
-            r"(\S*python[\d.]*): (?:not found|No such file or directory)",
+            r"(\S{0,255}python[\d.]*): (?:not found|No such file or directory)",
             r"there is no \1: install Python 3, or set ansible_python_interpreter for the host",
         ),
         (
@@ -52,6 +52,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
     )
 )
+
+# Of a text that tells a cause: its begin and its end, since patterns take long on long texts.
+_HALF = 8_000
 
 _SYNTAX = "Syntax Error while loading YAML."
 _PLACES = ("Origin: ", "The error appears to be in ")
@@ -66,7 +69,7 @@ def plain_cause(texts: Iterable[str]) -> str:
     Returns:
         One line; a fallback if nothing was reported.
     """
-    texts = [_PREFIXES.sub("", text.strip()) for text in texts]
+    texts = [_PREFIXES.sub("", _shortened(text.strip())) for text in texts]
     for text in texts:
         for pattern, sentence in _KNOWN:
             if match := pattern.search(text):
@@ -75,6 +78,10 @@ def plain_cause(texts: Iterable[str]) -> str:
         if line := _telling_line(text):
             return line
     return "no cause was reported; the driver's log may tell more"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 2 * _HALF else f"{text[:_HALF]} … {text[-_HALF:]}"
 
 
 def plain_complaint(lines: Sequence[str]) -> str:

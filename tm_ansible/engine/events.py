@@ -13,6 +13,7 @@ _LIVE = re.compile(r"tm_log(?: ([IWED]))?: (.*)")
 _MOVING = re.compile(r"tm_progress: (\{.*\})")
 _ACTION = re.compile(r"tm_action: (\{.*\})")
 _EMPTY = ("", "traceback unavailable")
+_MOST_SECONDS = 1e9
 _COMPLAINT = re.compile(r"(?:\[ERROR\]: |ERROR! )(.*)", re.DOTALL)
 
 
@@ -149,12 +150,12 @@ def parse_event(raw: Mapping[str, Any]) -> Event | None:
     Returns:
         The event, or None for one that nothing here depends on.
     """
-    kind, data = raw.get("event"), raw.get("event_data") or {}
+    kind, data = str(raw.get("event")), _mapping(raw.get("event_data"))
     if kind in ("verbose", "error"):
-        return _output(str(raw.get("stdout") or ""))
+        return _output(_text(raw.get("stdout")))
     if kind == "runner_on_failed" and data.get("ignore_errors"):
         return None
-    maker = _MAKERS.get(str(kind))
+    maker = _MAKERS.get(kind)
     return maker(data) if maker else None
 
 
@@ -176,7 +177,7 @@ def _moving(text: str) -> Moving | None:
         value = json.loads(text)
         numbers = (int(value[key]) for key in ("size", "done", "bytes"))
         return Moving(str(value["name"]), *numbers)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -187,9 +188,9 @@ def _action(text: str) -> ActionBegun | TaskEnded | None:
         if value.get("begun"):
             return ActionBegun()
         data = {"res": value["result"], "duration": value["seconds"], "resolved_role": "one.tm.tm"}
-        return _task_ended(data, skipped=False)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, RecursionError):
         return None
+    return _task_ended(data, skipped=False)
 
 
 def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
@@ -201,7 +202,7 @@ def _task_ended(data: Mapping[str, Any], *, skipped: bool) -> TaskEnded:
         changed=bool(result.get("changed")),
         skipped=skipped,
         elsewhere=_delegated(result),
-        seconds=float(data.get("duration") or 0.0),
+        seconds=_seconds(data.get("duration")),
         sentences=_sentences(result),
         message=_text(result.get("msg")),
         timed="copy_seconds" in result,
@@ -262,8 +263,16 @@ def _delegated(result: Mapping[str, Any]) -> str:
 
 
 def _result(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    result = data.get("res")
-    return result if isinstance(result, dict) else {}
+    return _mapping(data.get("res"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Give what has to be a mapping; modules put into a result what they like."""
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < _MOST_SECONDS else 0.0
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,11 @@ _NOBODY = "all:!all"
 _SSH_ARGUMENTS = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
 
+# Ansible's loader asks PyYAML what a text with its tag is, and PyYAML takes these for tags. Alone
+# they are no templates.
+_HARMLESS = frozenset("!&*")
+
+
 class _Unsafe(str):
     """A text that Ansible must never take for a template."""
 
@@ -83,7 +88,7 @@ def _as_data(variables: Mapping[str, Value]) -> dict[str, Any]:
 
 def _unsafe(value: Value) -> Any:
     if isinstance(value, str):
-        return _Unsafe(value)
+        return value if value in _HARMLESS else _Unsafe(value)
     if isinstance(value, list):
         return [_unsafe(item) for item in value]
     if isinstance(value, dict):

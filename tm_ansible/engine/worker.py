@@ -15,6 +15,7 @@ import uuid
 import msgspec
 
 from tm_ansible.engine import marked, runner
+from tm_ansible.engine.bounds import Bounds, bounded
 from tm_ansible.engine.events import Event
 from tm_ansible.engine.job import Job, Message, Outcome
 from tm_ansible.engine.limits import Limits
@@ -36,7 +37,7 @@ def main(launch: runner.Launch | None = None) -> int:
     """
     messages = _Messages(_private_stdout())
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    messages.put(_carry_out(job, messages, launch))
+    messages.put(bounded(_carry_out(job, messages, launch)))
     messages.close()
     return 0
 
@@ -45,10 +46,12 @@ def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) ->
     marker_play = f"tm_ansible {uuid.uuid4().hex}"
     report = Report(labels=job.labels, marker=marker_play)
     limits = Limits(job.options.action_seconds, job.options.silence_seconds)
+    bounds = Bounds()
 
     def on_event(event: Event) -> None:
-        for line in report.feed(event):
-            messages.put(line)
+        news = report.feed(event)
+        for each in bounds.within(len(report.begun), news):
+            messages.put(each)
         limits.saw(len(report.begun))
 
     watch = _Watch(job.marker, limits)
@@ -57,6 +60,8 @@ def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) ->
         status = runner.run(job, marker_play, on_event, launch)
     except EngineError as error:
         return Outcome(reason=f"{report.label}: {error}")
+    for note in bounds.note():
+        messages.put(note)
     if watch.cause:
         return Outcome(reason=f"{report.label}: {watch.cause}", cancelled=watch.cancelled)
     return report.outcome(status)

@@ -86,7 +86,8 @@ def _job(site: Site, directory: Path) -> Job:
     single = [run for model in _MODELS for run in _runs(site, place / model, model)]
     runs = [*single, *join(single, Path(_content(site)) / "playbooks")]
     defaults = dict(site.defaults)
-    defaults |= {"tm_allowed_dirs": [str(place)], "tm_source_dirs": [], "tm_cache_dir": ""}
+    defaults |= {"tm_allowed_dirs": [str(place)], "tm_source_dirs": [str(place)]}
+    defaults |= {"tm_allowed_for": {}, "tm_own_paths": [], "tm_cache_dir": ""}
     defaults |= {"tm_owner": "", "tm_group": ""}
     return Job(
         vm_id=-1,
@@ -109,7 +110,7 @@ def _runs(site: Site, place: Path, model: str) -> Iterator[PlaybookRun]:
         ("delete", {"tm_source": f"localhost:{place}/other"}),
     ):
         path = f"{_content(site)}/playbooks/{model}/{verb}.yml"
-        common: dict[str, Any] = {"tm_verb": verb.upper(), "tm_vm_id": 0, "tm_host": "localhost"}
+        common: dict[str, Any] = {"tm_verb": verb.upper(), "tm_vm_id": -1, "tm_host": "localhost"}
         yield PlaybookRun(labels=(verb,), playbook=path, variables=common | values)
 
 

@@ -1,0 +1,1 @@
+"""Parsers that take what others wrote, fed with what nobody meant."""
