@@ -16,6 +16,7 @@ SHA-256 in the same place takes twice the processor time.
 import contextlib
 import fcntl
 import json
+import mmap
 import os
 import struct
 import zlib
@@ -55,6 +56,8 @@ LIMITS = {
     SEGMENT: 32,
     END_OF_FILE: 32,
 }
+# Blocks of data that a reader has at a time: the newest, and those that wait for the disk.
+KEPT_BLOCKS = 3
 # Frames that may lie between damaged data and the sender's word that the source changed.
 READ_ON_FRAMES = 64
 
@@ -186,7 +189,8 @@ class FrameReader:
         self._file = file
         self._token = token.encode("ascii")
         self._tail = b""
-        self._buffer = memoryview(bytearray(BLOCK_BYTES))
+        # In pages of their own, as O_DIRECT wants them.
+        self._buffers = [memoryview(mmap.mmap(-1, BLOCK_BYTES)) for _ in range(KEPT_BLOCKS)]
 
     def skip_noise(self) -> None:
         """Read up to and with the magic line.
@@ -236,13 +240,14 @@ class FrameReader:
         return payload
 
     def data(self, frame: Frame) -> Buffer:
-        """Read the data of a ``DATA`` or ``PACKED`` frame; they are valid until the next.
+        """Read the data of a ``DATA`` or ``PACKED`` frame; valid while the next two are read.
 
         Raises:
             TmError: the stream ended (``StreamEndError``), or the data are damaged.
         """
-        data = self._buffer[: frame.length]  # type: Buffer
-        self._fill(self._buffer[: frame.length])
+        self._buffers.append(self._buffers.pop(0))
+        data = self._buffers[0][: frame.length]  # type: Buffer
+        self._fill(data)
         if frame.type == PACKED:
             data = unpack(data)
         if check_of(DATA, frame.offset, data) != frame.check:
@@ -276,7 +281,7 @@ class FrameReader:
                 self._raise_reason(frame)
             if frame.type == END:
                 return
-            self._fill(self._buffer[: frame.length])
+            self._fill(self._buffers[0][: frame.length])
 
     def _raise_reason(self, frame: Frame) -> None:
         error = self.json(frame)
@@ -290,7 +295,7 @@ class FrameReader:
         self._passed(data, length)
         return data
 
-    def _fill(self, buffer: memoryview) -> None:
+    def _fill(self, buffer: Buffer) -> None:
         count = self._file.readinto(buffer)  # type: ignore[attr-defined]
         self._passed(buffer[:count], len(buffer))
 

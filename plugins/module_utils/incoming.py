@@ -3,7 +3,7 @@
 import os
 from typing import Optional
 
-from ansible_collections.one.tm.plugins.module_utils import entries, frames, sparse
+from ansible_collections.one.tm.plugins.module_utils import disk, entries, frames
 from ansible_collections.one.tm.plugins.module_utils.partial import Partial
 from ansible_collections.one.tm.plugins.module_utils.segment import SegmentDigest
 from ansible_collections.one.tm.plugins.module_utils.telling import Telling
@@ -37,7 +37,6 @@ class Incoming:
         self._telling = telling
         self._descriptor = descriptor
         self._partial = partial
-        self._disk = sparse.WriteBehind(descriptor)
         self.position = partial.offset if partial else 0
         self._segment = SegmentDigest(self.position)
 
@@ -52,6 +51,10 @@ class Incoming:
         """
         # Now, since behind the end of a file XFS allocates more than is written.
         os.ftruncate(self._descriptor, size)
+        with disk.writing(self._descriptor) as self._disk:
+            self._take_all(size)
+
+    def _take_all(self, size: int) -> None:
         while True:
             frame = self._reader.expect(
                 frames.DATA, frames.PACKED, frames.POSITION, frames.SEGMENT, frames.END_OF_FILE
@@ -90,6 +93,7 @@ class Incoming:
         self._segment = SegmentDigest(frame.offset)
         if self._partial:
             with self._telling.heard(frame.offset):
+                self._disk.settle()
                 self._partial.prove(frame.offset)
 
     def _end_file(self, frame: frames.Frame, size: int) -> None:

@@ -1,6 +1,5 @@
 """Read and write the data of an image, and leave out its holes and zeros."""
 
-import contextlib
 import errno
 import os
 from typing import Iterator, Tuple, Union
@@ -8,7 +7,6 @@ from typing import Iterator, Tuple, Union
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 BLOCK = 1 << 20
-BEHIND_BYTES = 4 << 20
 PIECE = 1 << 12
 ZEROS = bytes(PIECE)
 
@@ -117,37 +115,6 @@ def write_sparse(descriptor: int, block: bytes, offset: int) -> None:
     view = memoryview(block)
     for start, end in nonzero_runs(block):
         write_all(descriptor, view[start:end], offset + start)
-
-
-class WriteBehind:
-    """Writes to a file and has the kernel begin with the disk at once.
-
-    Otherwise it would begin when seconds have passed or a tenth of the memory is full, and a flush
-    at the end would take the rest. posix_fadvise(2) with DONTNEED begins writing without waiting,
-    and gives back the pages that are on the disk: an image larger than the memory pushes out
-    nothing that others read.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        """Begin.
-
-        Args:
-            descriptor: open for writing.
-        """
-        self._descriptor = descriptor
-        self._begin = self._end = 0
-        self._pending = 0
-
-    def write(self, data: Union[bytes, memoryview], offset: int) -> None:
-        """Write at an offset in bytes, which is never before an earlier one."""
-        write_all(self._descriptor, memoryview(data), offset)
-        self._pending += len(data)
-        self._end = offset + len(data)
-        if self._pending >= BEHIND_BYTES:
-            with contextlib.suppress(OSError):
-                length = self._end - self._begin
-                os.posix_fadvise(self._descriptor, self._begin, length, os.POSIX_FADV_DONTNEED)
-            self._begin, self._pending = self._end, 0
 
 
 def write_all(descriptor: int, data: memoryview, offset: int) -> None:
