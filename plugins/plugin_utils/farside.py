@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import zlib
-from typing import Any, Dict, Iterable, List, Sequence, Set
+from typing import Any, Dict, List, Sequence, Set
 
 __metaclass__ = type
 
@@ -64,7 +64,7 @@ def program(module: str, *arguments: Any) -> bytes:
         arguments: of ``main``; anything that JSON can say. A module that the first of them names
             goes along.
     """
-    return _loading(_sources(module, arguments), module, arguments)
+    return _loading(sources(module, arguments), module, arguments)
 
 
 def session(key: str) -> bytes:
@@ -73,28 +73,35 @@ def session(key: str) -> bytes:
     Args:
         key: a secret, in ASCII and without blanks.
     """
-    return _loading(_sources("session", ()), "session", (key,))
+    return _loading(sources("session", ()), "session", (key,))
 
 
-def request(key: str, module: str, *arguments: Any) -> bytes:
+def request(key: str, new: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
     """Return what a session (``module_utils.session``) takes to do what ``program`` would.
 
     Args:
         key: of the session.
+        new: those of the ``sources`` that it has not got yet.
         module: as for ``program``.
         arguments: as for ``program``.
     """
-    packed = _packed(json.dumps([_sources(module, arguments), module, arguments]))
+    packed = _packed(json.dumps([new, module, arguments]))
     return key.encode("ascii") + b" " + packed
 
 
-def _sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
+def sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
+    """Return the sources of what a program needs, by the names of modules.
+
+    Args:
+        module: as for ``program``.
+        arguments: as for ``program``.
+    """
     names = [module, *(name for name in arguments[:1] if isinstance(name, str))]
-    return {PACKAGE + "." + name: text for name, text in _needed(names).items()}
+    return dict(_needed(*names))
 
 
-def _loading(sources: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
-    payload = json.dumps([sources, module, arguments])
+def _loading(texts: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
+    payload = json.dumps([texts, module, arguments])
     # Within 64 KiB it fits into a pipe before anybody reads.
     return _packed(LOADER % {"payload": payload, "package": PACKAGE}, level=6)
 
@@ -104,15 +111,16 @@ def _packed(text: str, level: int = 1) -> bytes:
     return b"%d\n%s" % (len(compressed), compressed)
 
 
-def _needed(names: Iterable[str]) -> Dict[str, str]:
-    """Return the sources of modules and of all that they import from this package, by name."""
+@functools.lru_cache(maxsize=None)
+def _needed(*names: str) -> Dict[str, str]:
+    """Return the sources of modules and of all that they import from this package."""
     found: Dict[str, str] = {}
     wanted: Set[str] = set(names)
     while wanted:
         name = wanted.pop()
         source = _source(name)
-        if source and name not in found:
-            found[name] = source
+        if source and PACKAGE + "." + name not in found:
+            found[PACKAGE + "." + name] = source
             wanted.update(_imports(source))
     return found
 
@@ -125,7 +133,6 @@ def _imports(source: str) -> List[str]:
     return names
 
 
-@functools.lru_cache(maxsize=None)
 def _source(name: str) -> str:
     """Return the source of a module; nothing if there is none of that name."""
     try:

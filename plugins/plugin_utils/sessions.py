@@ -1,14 +1,16 @@
 """Programs on hosts that take one piece of work after the other, as long as this process lives."""
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import threading
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Set
 
 from ansible_collections.one.tm.plugins.module_utils import frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from ansible_collections.one.tm.plugins.plugin_utils.connections import Far
+from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper, Kept, KeptProcess
 from ansible_collections.one.tm.plugins.plugin_utils.lines import Lines, Silence
 from ansible_collections.one.tm.plugins.plugin_utils.side import Side, start
 
@@ -17,8 +19,9 @@ __metaclass__ = type
 # A log-in takes long where names are looked up in vain; ssh has its own limit for the connection.
 START_SECONDS = 300.0
 
-_open: Dict[Tuple[bytes, ...], "Session"] = {}
+_open: Dict[str, "Session"] = {}
 _lock = threading.Lock()
+_keeper = Keeper()
 
 
 class Session:
@@ -29,26 +32,57 @@ class Session:
         pipe: descriptor of the writing end.
     """
 
-    def __init__(self, far: Far) -> None:
-        """Start it.
+    def __init__(self, side: Side, pipe: int, key: str) -> None:
+        """Take a program that runs.
+
+        Args:
+            side: the program, here.
+            pipe: descriptor of the writing end of its input.
+            key: with which it takes requests.
+        """
+        self.side = side
+        self.pipe = pipe
+        self._process = os.getpid()
+        self._key = key
+        self._known: Set[str] = set()
+        self._is_open = True
+
+    @classmethod
+    def started(cls, far: Far) -> "Session":
+        """Start one.
+
+        Args:
+            far: the host, connected.
 
         Raises:
             TmError: it does not start, or says nothing.
         """
-        self._process = os.getpid()
-        self._key = os.urandom(16).hex()
-        reading, self.pipe = os.pipe()
-        frames.enlarge(self.pipe)
+        reading, writing = os.pipe()
+        frames.enlarge(writing)
         try:
-            self.side = Side(far, start(far, reading, subprocess.PIPE))
+            process = start(far, reading, subprocess.PIPE, _keeper.environment)
         finally:
             os.close(reading)
-        self._is_open = True
+        session = cls(Side(far, process), writing, os.urandom(16).hex())
         try:
-            self._begin()
+            session._begin()
         except BaseException:
-            self.end()
+            session.end()
             raise
+        _keeper.made(process.pid)
+        return session
+
+    @classmethod
+    def taken(cls, far: Far, kept: Kept) -> "Session":
+        """Go on with one that another process has left.
+
+        Args:
+            far: its host.
+            kept: the session.
+        """
+        session = cls(Side(far, KeptProcess(kept)), kept.descriptors[0], kept.secret)
+        session._known = set(kept.known)
+        return session
 
     def _begin(self) -> None:
         """Give it its program, and wait until it says that it runs."""
@@ -69,11 +103,25 @@ class Session:
             module: of ``module_utils``.
             arguments: anything that JSON can say.
         """
-        self._write(farside.request(self._key, module, *arguments))
+        sources = farside.sources(module, arguments)
+        new = {name: text for name, text in sources.items() if name not in self._known}
+        self._known.update(new)
+        self._write(farside.request(self._key, new, module, arguments))
 
     def is_ours(self) -> bool:
-        """Tell whether it lives, and was started by this very process and not before a fork."""
+        """Tell whether it lives, and belongs to this very process and not to one before a fork."""
         return self._process == os.getpid() and self._is_open and self.side.process.poll() is None
+
+    def leave(self, connection: str) -> None:
+        """Leave it to the keeper.
+
+        Args:
+            connection: see ``Kept``.
+        """
+        process = self.side.process
+        end = os.pidfd_open(process.pid)
+        descriptors = [self.pipe, process.stdout.fileno(), process.stderr.fileno(), end]
+        _keeper.keep(Kept(connection, self._key, sorted(self._known), process.pid, descriptors))
 
     def close(self) -> None:
         """End its input: it ends once it has done what it is doing, or notices that it cannot."""
@@ -86,6 +134,24 @@ class Session:
         """End it now."""
         self.close()
         self.side.end()
+
+
+def keep_with(keeper: Keeper) -> None:
+    """Have sessions of this process kept for others, and use those that are kept.
+
+    Args:
+        keeper: to be asked.
+    """
+    global _keeper  # noqa: PLW0603 - as many processes as runs, each with one keeper
+    _keeper = keeper
+
+
+def leave() -> None:
+    """Leave the sessions of this process, which has no work for them any more, to the keeper."""
+    for connection, session in _open.items():
+        if session.is_ours():
+            with contextlib.suppress(OSError):
+                session.leave(connection)
 
 
 def connect(far: Far) -> None:
@@ -112,14 +178,22 @@ def of(far: Far) -> Session:
     """
     session = _existing(far)
     if session is None:
-        session = _open[_key(far)] = Session(far)
+        session = _open[_connection(far)] = Session.started(far)
     return session
 
 
 def _existing(far: Far) -> Optional[Session]:
-    session = _open.get(_key(far))
-    return session if session and session.is_ours() else None
+    """Return the session of this process, or else one that was kept."""
+    connection = _connection(far)
+    session = _open.get(connection)
+    if session and session.is_ours():
+        return session
+    kept = _keeper.take(connection)
+    if kept is None:
+        return None
+    session = _open[connection] = Session.taken(far, kept)
+    return session if session.is_ours() else None
 
 
-def _key(far: Far) -> Tuple[bytes, ...]:
-    return tuple(far.argv(far.python))
+def _connection(far: Far) -> str:
+    return hashlib.sha256(b"\0".join(far.argv(far.python))).hexdigest()

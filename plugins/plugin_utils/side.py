@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from typing import Any, List, Optional
+from typing import Any, List, Mapping, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import farside
@@ -19,13 +19,16 @@ END_SECONDS = 5.0
 LAST = "TM_ANSIBLE_LAST"
 
 
-def start(host: Far, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+def start(
+    host: Far, stdin: int, stdout: int, environment: Optional[Mapping[str, str]] = None
+) -> "subprocess.Popen[bytes]":
     """Start what runs a program that it reads from its standard input.
 
     Args:
         host: where.
         stdin: descriptor, or ``subprocess.PIPE``.
         stdout: descriptor, or ``subprocess.PIPE``.
+        environment: variables of the process here, besides those of this one.
     """
     return subprocess.Popen(
         host.argv(farside.command(host.python)),
@@ -33,7 +36,7 @@ def start(host: Far, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
         stdout=stdout,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env=dict(os.environ, **{LAST: "1"}),
+        env={**os.environ, LAST: "1", **(environment or {})},
     )
 
 

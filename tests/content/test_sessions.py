@@ -83,7 +83,9 @@ def test_a_request_with_the_key(session: subprocess.Popen[bytes], tmp_path: Path
 def test_a_failed_copy_ends_it(session: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """What a copy that failed has not read is never taken for a request, even with the key."""
     place = {**PLACE, "destination": str(tmp_path / "disk.0")}
-    write(session, farside.request(KEY, "stream", "receive", place))
+    arguments = ("receive", place)
+    new = farside.sources("stream", arguments)
+    write(session, farside.request(KEY, new, "stream", arguments))
     frames.skip_noise(session.stdout)
     write(session, b"\n" + frames.MAGIC + b"\0" * frames.HEAD_BYTES * 2)
     assert session.stdout

@@ -195,6 +195,7 @@ class Oned:
             for pid in children_of(self.process.pid):
                 with suppress(OSError):
                     if Path(f"/proc/{pid}/comm").read_text() == "tm-warm\n":
+                        time.sleep(0.5)  # the driver has yet to hear of it
                         return pid
             time.sleep(0.05)
         raise AssertionError(f"no server of warm workers within {timeout} s")

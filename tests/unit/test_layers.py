@@ -21,6 +21,7 @@ FLOORS = [
         "engine.child",
         "engine.warm.caches",
         "engine.warm.client",
+        "engine.warm.keeping",
         "engine.warm.launch",
         "engine.warm.messages",
         "engine.warm.playbook",

@@ -67,7 +67,7 @@ def test_ansible_itself_reads_it(tmp_path: Path) -> None:
 def test_inventory_holds_hosts_and_defaults(tmp_path: Path) -> None:
     """The job's hosts exist even if no inventory knows them; defaults are of the group all."""
     write_project(tmp_path, job({}, {"tm_mode": "a+w"}), "marker")
-    group = DataLoader().load_from_file(str(tmp_path / "inventory.yml"))["all"]
+    group = DataLoader().load_from_file(str(tmp_path / "inventory.json"))["all"]
     assert group["hosts"] == {"node1": {}}
     assert group["vars"]["tm_mode"] == "a+w"
     assert group["vars"]["ansible_python_interpreter"] == "/usr/bin/python3"

@@ -47,7 +47,8 @@ def write_project(directory: Path, job: Job, marker_play: str) -> Path:
         marker_play: name of the empty play in front of each action.
 
     Returns:
-        The play list, ``project/transfer.yml``; ``inventory.yml`` stands in the directory.
+        The play list, ``project/transfer.yml``; ``inventory.json`` stands in the directory. It is
+        YAML: under this name Ansible's plugin ``auto`` does not read it before ``yaml`` does.
     """
     project = directory / "project"
     project.mkdir(mode=0o700)
@@ -55,7 +56,7 @@ def write_project(directory: Path, job: Job, marker_play: str) -> Path:
     (project / "collections").symlink_to(job.collections)
     playlist = project / "transfer.yml"
     _write(playlist, _plays(job, marker_play))
-    _write(directory / "inventory.yml", _inventory(job))
+    _write(directory / "inventory.json", _inventory(job))
     return playlist
 
 

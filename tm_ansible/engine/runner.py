@@ -85,7 +85,7 @@ def _configure(directory: Path, playlist: Path, job: Job) -> ansible_runner.Runn
         private_data_dir=str(directory),
         ident=uuid.uuid4().hex,
         playbook=str(playlist),
-        inventory=[str(directory / "inventory.yml"), *job.options.inventories],
+        inventory=[str(directory / "inventory.json"), *job.options.inventories],
         cmdline=_command_line(job.options),
         envvars=_environment(directory, job.options),
         suppress_output_file=True,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from ansible_collections.one.tm.plugins.plugin_utils import sessions
+from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper
 
 from tm_ansible.engine.warm import playbook
 
@@ -23,13 +25,17 @@ class _Run(msgspec.Struct, frozen=True):
 class Playbook:
     """One run of ansible-playbook, in a process that is there already."""
 
-    def __init__(self) -> None:
-        """Fork the process."""
+    def __init__(self, keeper: Keeper) -> None:
+        """Fork the process.
+
+        Args:
+            keeper: of sessions on hosts.
+        """
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if self._pid == 0:
             self._socket.close()
-            _serve(far)
+            _serve(far, keeper)
         far.close()
 
     def run(
@@ -77,7 +83,7 @@ class Playbook:
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
-def _serve(control: socket.socket) -> None:
+def _serve(control: socket.socket, keeper: Keeper) -> None:
     status = 70
     try:
         message, descriptors, _flags, _address = socket.recv_fds(control, _MESSAGE_BYTES, 3)
@@ -88,7 +94,10 @@ def _serve(control: socket.socket) -> None:
                 os.close(descriptor)
             run = msgspec.json.decode(message, type=_Run)
             os.chdir(run.directory)
+            sessions.keep_with(keeper)
             status = playbook.run(run.command, run.environment)
+            if status == 0:
+                sessions.leave()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

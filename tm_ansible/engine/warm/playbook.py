@@ -66,6 +66,20 @@ def find_collections(directory: str) -> None:
     loader.init_plugin_loader([directory])
 
 
+def keep_parser() -> None:
+    """Have the parser of the command line made once: it is the same for all runs."""
+    make = playbook_cli.PlaybookCLI.init_parser
+    made: list[Any] = []
+
+    def init_parser(cli: Any) -> None:
+        if not made:
+            make(cli)
+            made.append(cli.parser)
+        cli.parser = made[0]
+
+    playbook_cli.PlaybookCLI.init_parser = init_parser
+
+
 def keep_loaders() -> Callable[[], None]:
     """Return what takes back the plugin directories that a run adds to Ansible's loaders."""
     loaders = [each for _, each in loader.get_all_plugin_loaders()]

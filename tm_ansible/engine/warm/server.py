@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 
@@ -78,29 +78,44 @@ def _load(site: Site, directory: Path) -> Callable[[], object]:
     return warmup.Signature(site)
 
 
+class _Worker(NamedTuple):
+    """A worker under way: where its end is told, and the socket on which it asks for sessions."""
+
+    answers: int
+    asking: socket.socket
+
+
 class _Server:
-    """Forks workers and tells how they ended."""
+    """Forks workers, tells how they ended, and keeps sessions between them."""
 
     def __init__(self, control: socket.socket, site: Site, signature: Callable[[], object]) -> None:
+        from tm_ansible.engine.warm.keeping import Store  # noqa: PLC0415 - Ansible finds it now
+
         self._control = control
         self._site = site
         self._signature = signature
         self._loaded = signature()
-        self._answers: dict[int, int] = {}
+        self._store = Store()
+        self._workers: dict[int, _Worker] = {}
         self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._writing = writing
+        self._poll = select.poll()
 
     def serve(self) -> None:
         signal.set_wakeup_fd(self._writing)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._control, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         while True:
-            ready = [descriptor for descriptor, _ in poll.poll()]
+            ready = [descriptor for descriptor, _ in self._poll.poll(self._store.patience_ms)]
+            self._store.expire()
+            for pid, worker in list(self._workers.items()):
+                if worker.asking.fileno() in ready and not self._store.serve(pid, worker.asking):
+                    self._poll.unregister(worker.asking)
             if self._wake in ready:
                 self._reap()
             if self._control.fileno() in ready and not self._take():
+                self._store.expire(0)
                 return
 
     def _take(self) -> bool:
@@ -119,24 +134,44 @@ class _Server:
         return True
 
     def _start(self, request: Start, descriptors: list[int]) -> None:
-        answers = descriptors[3]
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            own = (self._control.fileno(), self._wake, self._writing)
-            _enter(request, self._site, descriptors, [*own, *self._answers.values()])
-            _work()
-        self._answers[pid] = answers
-        _answer(answers, Answer(pid=pid))
+            _enter(request, self._site, descriptors, [near.fileno(), *self._own()])
+            _work(far, self._site.marker)
+        far.close()
+        self._poll.register(near, select.POLLIN)
+        self._workers[pid] = _Worker(descriptors[3], near)
+        _answer(descriptors[3], Answer(pid=pid))
+
+    def _own(self) -> list[int]:
+        """List the descriptors that a worker must not have."""
+        own = [self._control.fileno(), self._wake, self._writing, *self._store.descriptors]
+        for worker in self._workers.values():
+            own += [worker.answers, worker.asking.fileno()]
+        return own
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                pid, status = ended
-                answers = self._answers.pop(pid)
-                _answer(answers, Answer(pid=pid, status=status))
-                os.close(answers)
+                self._conclude(*ended)
+
+    def _conclude(self, pid: int, status: int) -> None:
+        worker = self._workers.pop(pid)
+        while _is_readable(worker.asking) and self._store.serve(pid, worker.asking):
+            pass
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(worker.asking)
+        worker.asking.close()
+        self._store.ended(pid)
+        _answer(worker.answers, Answer(pid=pid, status=status))
+        os.close(worker.answers)
+
+
+def _is_readable(asking: socket.socket) -> bool:
+    return bool(select.select([asking], [], [], 0)[0])
 
 
 def _answer(descriptor: int, answer: Answer) -> None:
@@ -164,14 +199,20 @@ def _enter(request: Start, site: Site, descriptors: Sequence[int], not_ours: Seq
     os.chdir(_PACKAGE_PARENT)
 
 
-def _work() -> NoReturn:
-    """Do what a worker process does, and exit."""
+def _work(asking: socket.socket, marker: str) -> NoReturn:
+    """Do what a worker process does, and exit.
+
+    Args:
+        asking: on which the server is asked for sessions.
+        marker: of the server.
+    """
     status = 70
     try:
         from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
+        from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
         from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
 
-        status = worker.main(Playbook().run)
+        status = worker.main(Playbook(RemoteKeeper(asking, marker)).run)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -59,21 +59,34 @@ def warm_up(site: Site, directory: Path) -> None:
     content = caches.ContentCache(Path(_content(site)))
     content.install()
     caches.remember_templates()
+    playbook.keep_parser()
     restore = playbook.keep_loaders()
     playlist = write_project(directory, _job(site, directory), "warm up")
     # What is loaded has to be found where it is for good: this directory goes, the forks stay.
     (playlist.parent / "collections").unlink()
     playbook.find_collections(site.collections)
-    arguments = ["ansible-playbook", "-i", str(directory / "inventory.yml"), str(playlist)]
+    arguments = ["ansible-playbook", "-i", str(directory / "inventory.json"), str(playlist)]
     with _silently(), _quiet_callbacks():
         status = playbook.run(arguments, dict(os.environ))
         for name in ("transfer", "download", "script", "run"):
             action_loader.get(f"one.tm.{name}", class_only=True)
         connection_loader.get("ssh", class_only=True)
+        _load_programs()
     if status:
         raise RuntimeError(f"the playbooks that warm up ended with status {status}")
     restore()
     content.prepare()
+
+
+def _load_programs() -> None:
+    """Load what is sent to hosts, and what sends images here: no run above was with a host."""
+    from ansible_collections.one.tm.plugins.module_utils import stream  # noqa: F401, PLC0415
+    from ansible_collections.one.tm.plugins.plugin_utils import farside  # noqa: PLC0415
+
+    farside.sources("session", ())
+    farside.sources("stream", ())
+    for step in ("clone", "link", "mkimage", "mkswap", "move", "remove"):
+        farside.sources("step", (step,))
 
 
 def _content(site: Site) -> str:

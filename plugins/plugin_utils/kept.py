@@ -1,0 +1,95 @@
+"""Programs on hosts that outlive the process that started them, for the next one to go on with."""
+
+import os
+import select
+import subprocess
+from typing import Dict, List, NamedTuple, Optional
+
+__metaclass__ = type
+
+
+class Kept(NamedTuple):
+    """A session that nobody uses.
+
+    Attributes:
+        connection: which host, as which user, in which way.
+        secret: its key, see ``sessions``.
+        known: names of the modules that it has.
+        pid: of what runs it, here; leader of its process group.
+        descriptors: of the pipe that it reads, its output, its errors, and of ``pid``
+            (pidfd_open(2)).
+    """
+
+    connection: str
+    secret: str
+    known: List[str]
+    pid: int
+    descriptors: List[int]
+
+
+class Keeper:
+    """Whoever keeps sessions from one process to the next; this one keeps none.
+
+    Attributes:
+        environment: variables for what runs a session, which belongs to no single process.
+    """
+
+    environment: Dict[str, str] = {}
+
+    def take(self, connection: str) -> Optional[Kept]:
+        """Return a session that was kept, if there is one; it is the caller's then.
+
+        Args:
+            connection: as in ``Kept``.
+        """
+
+    def made(self, pid: int) -> None:
+        """Hear of a new session.
+
+        Args:
+            pid: of what runs it.
+        """
+
+    def keep(self, kept: Kept) -> None:
+        """Take a session that may be kept; its descriptors stay the caller's."""
+
+
+class KeptProcess:
+    """What runs a session, as ``subprocess.Popen`` would show it to who had started it.
+
+    Attributes:
+        pid: its number.
+        stdin: nothing.
+        stdout: comes from it.
+        stderr: comes from it.
+    """
+
+    stdin = None
+
+    def __init__(self, kept: Kept) -> None:
+        """Take it."""
+        _pipe, stdout, stderr, self._end = kept.descriptors
+        self.pid = kept.pid
+        self.stdout = os.fdopen(stdout, "rb", 0)
+        self.stderr = os.fdopen(stderr, "rb", 0)
+
+    def poll(self) -> Optional[int]:
+        """Return None while it runs, and then 255: only who started it could know."""
+        waiting = select.poll()
+        waiting.register(self._end, select.POLLIN)
+        return 255 if waiting.poll(0) else None
+
+    def wait(self, timeout: Optional[float] = None) -> int:
+        """Wait until it has ended, and return 255.
+
+        Args:
+            timeout: longest time in seconds; None for no limit.
+
+        Raises:
+            TimeoutExpired: it has not ended by then.
+        """
+        waiting = select.poll()
+        waiting.register(self._end, select.POLLIN)
+        if not waiting.poll(None if timeout is None else timeout * 1000):
+            raise subprocess.TimeoutExpired("session", timeout or 0)
+        return 255

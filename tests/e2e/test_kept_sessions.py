@@ -1,0 +1,148 @@
+"""Sessions on hosts that outlive a run: used by the next one, and gone soon after the last."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import SshHost, children_of
+from tests.support.oned import Oned
+from tests.support.processes import alive, wait_until
+from tests.support.site import Site
+
+pytestmark = pytest.mark.root
+
+FAILING = "DELETE node1:/srv/elsewhere/disk.0\n"
+
+
+@pytest.fixture
+def site(front_end: Path, inventory: Path) -> Site:
+    """Give a site whose runs start warm, with an image."""
+    settings = "engine: {warm: true}\ncopies: {bandwidth_per_host: 4}\n"
+    site = Site(front_end / "site", "ssh").install(settings, inventories=[inventory])
+    (site.images / "a.img").write_bytes(os.urandom(300_000))
+    (site.images / "long.img").write_bytes(os.urandom(40 << 20))
+    return site
+
+
+@pytest.fixture
+def oned(site: Site, nodes: dict[str, SshHost]) -> Iterator[Oned]:
+    """Give a driver whose runs start warm from now on, and hosts without a session."""
+    wait_until(lambda: not sessions(nodes["node1"]))
+    with site.start() as driver:
+        driver.wait_warm()
+        yield driver
+
+
+def sessions(host: SshHost) -> set[int]:
+    """Give the Python programs on a host that no other such program has started."""
+    pythons = {pid for pid in host.descendants() if is_session(pid)}
+    return {pid for pid in pythons if parent(pid) not in pythons}
+
+
+def is_session(pid: int) -> bool:
+    """Tell whether a process is a program of ours."""
+    with suppress(OSError):
+        return b"zlib.decompress" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def parent(pid: int) -> int:
+    """Give the parent of a process, or 0 if it has ended."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def clone(site: Site, vm_id: int) -> str:
+    """Give a script of three actions."""
+    source, disk = f"fe:{site.images}/a.img", f"node1:{site.vm_dir(vm_id)}/images/disk"
+    return f"CLONE {source} {disk}.0\nMKSWAP 1 {disk}.1\nLN {source} {disk}.2\n"
+
+
+def check_made(site: Site, host: SshHost, vm_id: int) -> None:
+    """Check the images that ``clone`` makes."""
+    image = (site.images / "a.img").read_bytes()
+    for number in (0, 2):
+        assert host.path(site.vm_dir(vm_id) / "images" / f"disk.{number}").read_bytes() == image
+
+
+def test_the_next_run_goes_on_with_it(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
+    """One session does the work of several runs, and is gone five seconds after the last."""
+    host = nodes["node1"]
+    assert oned.transfer(7, clone(site, 7)).ok
+    (first,) = sessions(host)
+    for vm_id in (8, 9):
+        done = oned.transfer(vm_id, clone(site, vm_id))
+        assert done.ok, done.reason
+        check_made(site, host, vm_id)
+    assert sessions(host) == {first}
+    ended = time.monotonic()
+    wait_until(lambda: not alive(first))
+    assert time.monotonic() - ended < 5
+
+
+def test_one_that_has_died_is_not_used(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
+    """The run behind a session's death starts another."""
+    assert oned.transfer(7, clone(site, 7)).ok
+    (first,) = sessions(nodes["node1"])
+    os.kill(first, signal.SIGKILL)
+    time.sleep(0.3)
+    done = oned.transfer(8, clone(site, 8))
+    assert done.ok, done.reason
+    check_made(site, nodes["node1"], 8)
+
+
+def test_a_run_that_fails_leaves_none(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
+    """What a failed run has used is not used again."""
+    assert oned.transfer(7, clone(site, 7)).ok
+    (first,) = sessions(nodes["node1"])
+    assert not oned.transfer(8, FAILING).ok
+    wait_until(lambda: not alive(first), 2)
+    assert oned.transfer(9, clone(site, 9)).ok
+
+
+@pytest.mark.parametrize("victim", ["tm-worker", "tm-warm", "session"])
+def test_killed_users(site: Site, oned: Oned, nodes: dict[str, SshHost], victim: str) -> None:
+    """Whoever is killed in mid-copy: one reply, the session ends, and the next run is fine."""
+    host = nodes["node1"]
+    assert oned.transfer(7, clone(site, 7)).ok
+    (first,) = sessions(host)
+    disk = f"node1:{site.vm_dir(8)}/images/disk.0"
+    oned.submit(8, f"CLONE fe:{site.images}/long.img {disk}\n")
+    wait_until(lambda: list(host.path(site.vm_dir(8)).rglob(".tm-*.part")))
+    assert sessions(host) == {first}
+    named = [pid for pid in descendants(oned.process.pid) if comm(pid) == victim]
+    for pid in [first] if victim == "session" else named:
+        os.kill(pid, signal.SIGKILL)
+    reply = oned.wait_reply(8)
+    assert reply.ok == (victim == "tm-warm"), reply
+    wait_until(lambda: not alive(first), 5)
+    assert oned.transfer(9, clone(site, 9)).ok
+
+
+def descendants(pid: int) -> list[int]:
+    """Give all that a process, or one that it has started, has started."""
+    found = list(children_of(pid))
+    for child in found:
+        found.extend(children_of(child))
+    return found
+
+
+def comm(pid: int) -> str:
+    """Give the name of a process, as ps(1) shows it."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def test_the_end_of_the_driver(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
+    """When the driver ends, so do sessions that were kept."""
+    assert oned.transfer(7, clone(site, 7)).ok
+    (first,) = sessions(nodes["node1"])
+    oned.finalize()
+    wait_until(lambda: not alive(first), 2)
