@@ -47,6 +47,7 @@ def test_a_lost_process_ends_its_child_and_its_temporary_file(tmp_path, way):
         else:
             process.stdout.close()
         assert process.wait(20) == 1
+    deadline = time.monotonic() + 20
     while is_running(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -20,8 +20,9 @@ TOLERANCE = 0.9
 def start(inventory: Path, host: str, **task: Any) -> "subprocess.Popen[str]":
     """Start one transfer from the front-end or another host."""
     words = ["ansible", "-o", "-i", str(inventory), host, "-m", "one.tm.transfer"]
+    arguments = {"allowed_dirs": [str(Path(task["destination"]).parent)], **task}
     return subprocess.Popen(
-        [*words, "-a", json.dumps(task)],
+        [*words, "-a", json.dumps(arguments)],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections")},
         stdout=subprocess.PIPE,
         text=True,

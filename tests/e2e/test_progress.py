@@ -27,8 +27,7 @@ def one(tmp_path: Path) -> Path:
         etc.mkdir(parents=True)
         (etc / f"tm_{model}.conf").write_text(f"CLONE = {model}/clone.yml\nMV = {model}/mv.yml\n")
         (etc / "settings.yml").write_text(
-            "copies: {bandwidth_front_end: 8, bandwidth_per_host: 8}\n"
-            "source_dirs: [/dev/shm]\n"
+            "copies: {bandwidth_front_end: 8, bandwidth_per_host: 8}\nsource_dirs: [/dev/shm]\n"
         )
     (location / "var").mkdir()
     return location

@@ -283,7 +283,7 @@ LATE = """\
       ansible.builtin.command: sleep 3
       changed_when: false
     - name: Look
-      one.tm.survey: {path: /etc/passwd}
+      one.tm.survey: {path: /usr/bin/env, allowed_dirs: [/srv]}
 """
 
 
