@@ -1,0 +1,216 @@
+"""Whatever is killed but the driver, at every step of every action: one reply, and no harm."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.ground import VERBS, Ground
+from tests.faults.steps import Steps, missing_for_steps, numbers
+from tests.support.faulty import descendants, kill, name, programs, ssh_clients, words
+from tests.support.hosts import children_of
+from tests.support.oned import Oned
+
+Make = Callable[..., Ground]
+Harm = Callable[[int], AbstractContextManager[Callable[[], bool]]]
+
+pytestmark = pytest.mark.root
+
+
+class Stage:
+    """Actions that are harmed, one after the other, under one driver."""
+
+    def __init__(self, ground: Ground, oned: Oned) -> None:
+        self.ground, self.oned, self._vm_id = ground, oned, 0
+
+    def harm(self, verb: str, number: int, harm: Harm) -> bool:
+        """Carry an action out, harm it at a step, and check; tell whether it came so far."""
+        self._vm_id += 1
+        task = self.ground.task(verb, self._vm_id)
+        with harm(number) as was_reached:
+            self.oned.submit(task.vm_id, task.script)
+            reply = self.oned.wait_reply(task.vm_id)
+        print(verb, number, reply)  # noqa: T201 - shown where a test fails
+        assert reply.ok or was_reached(), reply.reason
+        self.ground.check(self.oned, task, reply)
+        return was_reached()
+
+    def harm_each(self, verb: str, harm: Harm) -> int:
+        """Do so at each step, until an action passes unharmed; tell how many there were."""
+        for count, number in enumerate(numbers()):
+            if not self.harm(verb, number, harm):
+                return count
+        raise AssertionError("numbers end")
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    """Give what counts steps."""
+    if reason := missing_for_steps():
+        pytest.skip(reason)
+    return Steps(tmp_path)
+
+
+@pytest.fixture
+def far(make_ground: Make, steps: Steps) -> Iterator[tuple[Stage, Harm]]:
+    """Have the programs on the host killed."""
+
+    @contextmanager
+    def harm(number: int) -> Iterator[Callable[[], bool]]:
+        with steps.of_host(number):
+            yield lambda: steps.was_reached
+
+    ground = make_ground(more=(steps.inventory,), warm=True)
+    with ground.driver() as oned:
+        yield Stage(ground, oned), harm
+
+
+@pytest.fixture(params=["ssh", "nfs"])
+def here(
+    make_ground: Make, steps: Steps, request: pytest.FixtureRequest
+) -> Iterator[tuple[Stage, Harm]]:
+    """Have the engine, ansible-playbook, its ssh and what copies here killed."""
+    ground = make_ground(request.param, warm=True)
+    ground.host = "node1" if request.param == "ssh" else "localhost"
+    with ground.driver() as oned:
+
+        @contextmanager
+        def harm(number: int) -> Iterator[Callable[[], bool]]:
+            with steps.of(oned.wait_warm(), number):
+                yield lambda: steps.was_reached
+
+        yield Stage(ground, oned), harm
+
+
+def test_far_program_killed(far: tuple[Stage, Harm], chance: random.Random) -> None:
+    """The far process killed: FAILURE that names the action, and the next transfer works."""
+    stage, harm = far
+    for verb in VERBS:
+        stage.harm(verb, chance.randint(1, 12), harm)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verb", VERBS)
+def test_far_program_killed_at_every_step(far: tuple[Stage, Harm], verb: str) -> None:
+    """The same at every step of every action."""
+    stage, harm = far
+    assert stage.harm_each(verb, harm) > 3
+
+
+def test_engine_killed(here: tuple[Stage, Harm], chance: random.Random) -> None:
+    """The engine, an ansible-playbook, an ssh killed: FAILURE that names the action."""
+    stage, harm = here
+    for verb in VERBS:
+        stage.harm(verb, chance.randint(2, 30), harm)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verb", VERBS)
+def test_engine_killed_at_every_step(here: tuple[Stage, Harm], verb: str) -> None:
+    """The same at every step of every action."""
+    stage, harm = here
+    assert stage.harm_each(verb, harm) > 3
+
+
+# A process is killed so many pieces of time after it was seen first.
+PIECE_SECONDS = 0.05
+
+
+def of_driver(ground: Ground, oned: Oned) -> list[int]:
+    """Give what the driver has started, without the server of warm workers."""
+    return [pid for pid in descendants(oned.process.pid) if name(pid) != "tm-warm"]
+
+
+def workers(ground: Ground, oned: Oned) -> list[int]:
+    """Give the processes of the engine."""
+    pids = of_driver(ground, oned)
+    return [pid for pid in pids if b"engine.worker" in words(pid) or name(pid) == "tm-worker"]
+
+
+def playbooks(ground: Ground, oned: Oned) -> list[int]:
+    """Give the processes of ansible-playbook, forks for tasks included."""
+    below = [pid for worker in workers(ground, oned) for pid in descendants(worker)]
+    return [pid for pid in below if name(pid).startswith(("ansible", "python", "tm-worker"))]
+
+
+def clients(ground: Ground, _oned: Oned) -> list[int]:
+    """Give the ssh clients, masters included."""
+    return ssh_clients(ground.control_path_dir)
+
+
+def servers(ground: Ground, _oned: Oned) -> list[int]:
+    """Give the connections at the host's end."""
+    return list(children_of(ground.nodes["node1"].pid))
+
+
+def far_programs(ground: Ground, _oned: Oned) -> list[int]:
+    """Give the programs on the host."""
+    return programs(ground.nodes["node1"].descendants())
+
+
+KINDS = [workers, playbooks, clients, servers, far_programs]
+Kind = Callable[[Ground, Oned], list[int]]
+
+
+def by_time(stage: Stage, kind: Kind) -> Harm:
+    """Give a harm: all of a kind are killed, pieces of time after the first of them was seen."""
+
+    @contextmanager
+    def harm(number: int) -> Iterator[Callable[[], bool]]:
+        killer = Killer(stage, kind, (number - 1) * PIECE_SECONDS)
+        killer.start()
+        try:
+            yield lambda: bool(killer.killed)
+        finally:
+            killer.is_over.set()
+            killer.join()
+
+    return harm
+
+
+class Killer(threading.Thread):
+    """Kills processes that were not there before, some time after the first was seen."""
+
+    def __init__(self, stage: Stage, kind: Kind, seconds: float) -> None:
+        """Take note of what is there already."""
+        super().__init__()
+        self._find = lambda: set(kind(stage.ground, stage.oned))
+        self._before, self._seconds = self._find(), seconds
+        self.killed: set[int] = set()
+        self.is_over = threading.Event()
+
+    def run(self) -> None:
+        """Wait for them, and for their time."""
+        seen = 0.0
+        while not (self.killed or self.is_over.wait(0.005)):
+            found = self._find() - self._before
+            seen = seen or (time.monotonic() if found else 0.0)
+            if found and time.monotonic() - seen >= self._seconds:
+                self.killed = found
+                for pid in found:
+                    kill(pid)
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_kinds_killed(make_ground: Make, warm: bool, chance: random.Random) -> None:
+    """The engine, an ansible-playbook, an ssh or the far process, warm and cold, at some time."""
+    ground = make_ground(warm=warm)
+    with ground.driver() as oned:
+        stage = Stage(ground, oned)
+        for kind in KINDS:
+            stage.harm(chance.choice(VERBS), chance.randint(1, 6), by_time(stage, kind))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_kind_killed_at_every_time(make_ground: Make, kind: Kind, verb: str, warm: bool) -> None:
+    """The same at every moment of every action, until it is over before."""
+    ground = make_ground(warm=warm)
+    with ground.driver() as oned:
+        stage = Stage(ground, oned)
+        assert stage.harm_each(verb, by_time(stage, kind)) > 0
