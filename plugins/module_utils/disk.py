@@ -33,7 +33,7 @@ class Disk:
         """
         self._output = _Output(descriptor)
         self._blocks = queue.Queue(WAITING)  # type: queue.Queue[Any]
-        self._error = None  # type: Optional[OSError]
+        self._error = None  # type: Optional[Exception]
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -79,7 +79,7 @@ class Disk:
             return
         try:
             self._output.write(data, offset)
-        except OSError as error:
+        except Exception as error:  # whoever gives the next block, or waits, has to hear of any
             self._error = error
 
 

@@ -43,12 +43,16 @@ class Keeper:
             connection: as in ``Kept``.
         """
 
-    def made(self, pid: int) -> None:
-        """Hear of a new session.
+    def made(self, pid: int) -> bool:  # noqa: ARG002 - for others
+        """Hear of a new session, if there are variables for it.
 
         Args:
             pid: of what runs it.
+
+        Returns:
+            False if nobody looks after it: it must not be used.
         """
+        return True
 
     def keep(self, kept: Kept) -> None:
         """Take a session that may be kept; its descriptors stay the caller's."""
@@ -62,13 +66,14 @@ class KeptProcess:
         stdin: nothing.
         stdout: comes from it.
         stderr: comes from it.
+        end: descriptor of it (pidfd_open(2)).
     """
 
     stdin = None
 
     def __init__(self, kept: Kept) -> None:
         """Take it."""
-        _pipe, stdout, stderr, self._end = kept.descriptors
+        _pipe, stdout, stderr, self.end = kept.descriptors
         self.pid = kept.pid
         self.stdout = os.fdopen(stdout, "rb", 0)
         self.stderr = os.fdopen(stderr, "rb", 0)
@@ -76,7 +81,7 @@ class KeptProcess:
     def poll(self) -> Optional[int]:
         """Return None while it runs, and then 255: only who started it could know."""
         waiting = select.poll()
-        waiting.register(self._end, select.POLLIN)
+        waiting.register(self.end, select.POLLIN)
         return 255 if waiting.poll(0) else None
 
     def wait(self, timeout: Optional[float] = None) -> int:
@@ -89,7 +94,7 @@ class KeptProcess:
             TimeoutExpired: it has not ended by then.
         """
         waiting = select.poll()
-        waiting.register(self._end, select.POLLIN)
+        waiting.register(self.end, select.POLLIN)
         if not waiting.poll(None if timeout is None else timeout * 1000):
             raise subprocess.TimeoutExpired("session", timeout or 0)
         return 255

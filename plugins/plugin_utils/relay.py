@@ -155,8 +155,8 @@ class Relay:
         """
         if receiver.host.is_ssh:
             self._session = sessions.of(receiver.host)
-            self._session.begin(receiver.module, *receiver.arguments)
             self._sides.append(self._session.side)
+            self._session.begin(receiver.module, *receiver.arguments)
             return os.dup(self._session.pipe)
         reading, writing = os.pipe()
         try:

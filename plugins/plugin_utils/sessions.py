@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 import threading
 from typing import Any, Dict, Optional, Set
@@ -18,6 +19,8 @@ __metaclass__ = type
 
 # A log-in takes long where names are looked up in vain; ssh has its own limit for the connection.
 START_SECONDS = 300.0
+# Of ``BecomeBase._build_success_command``: another one each time.
+BECOME_KEY = re.compile(rb"BECOME-SUCCESS-[a-z]+")
 
 _open: Dict[str, "Session"] = {}
 _lock = threading.Lock()
@@ -57,20 +60,29 @@ class Session:
         Raises:
             TmError: it does not start, or says nothing.
         """
-        reading, writing = os.pipe()
-        frames.enlarge(writing)
-        try:
-            process = start(far, reading, subprocess.PIPE, _keeper.environment)
-        finally:
-            os.close(reading)
-        session = cls(Side(far, process), writing, os.urandom(16).hex())
+        environment = _keeper.environment
+        session = cls._bare(far, environment)
+        # Before it logs in, which may take for ever.
+        if environment and not _keeper.made(session.side.process.pid):
+            session.end()
+            session = cls._bare(far, {})
         try:
             session._begin()
         except BaseException:
             session.end()
             raise
-        _keeper.made(process.pid)
         return session
+
+    @classmethod
+    def _bare(cls, far: Far, environment: Dict[str, str]) -> "Session":
+        """Start what runs it."""
+        reading, writing = os.pipe()
+        frames.enlarge(writing)
+        try:
+            process = start(far, reading, subprocess.PIPE, environment)
+        finally:
+            os.close(reading)
+        return cls(Side(far, process), writing, os.urandom(16).hex())
 
     @classmethod
     def taken(cls, far: Far, kept: Kept) -> "Session":
@@ -105,8 +117,8 @@ class Session:
         """
         sources = farside.sources(module, arguments)
         new = {name: text for name, text in sources.items() if name not in self._known}
-        self._known.update(new)
         self._write(farside.request(self._key, new, module, arguments))
+        self._known.update(new)
 
     def is_ours(self) -> bool:
         """Tell whether it lives, and belongs to this very process and not to one before a fork."""
@@ -119,7 +131,7 @@ class Session:
             connection: see ``Kept``.
         """
         process = self.side.process
-        end = os.pidfd_open(process.pid)
+        end = process.end if isinstance(process, KeptProcess) else os.pidfd_open(process.pid)
         descriptors = [self.pipe, process.stdout.fileno(), process.stderr.fileno(), end]
         _keeper.keep(Kept(connection, self._key, sorted(self._known), process.pid, descriptors))
 
@@ -196,4 +208,5 @@ def _existing(far: Far) -> Optional[Session]:
 
 
 def _connection(far: Far) -> str:
-    return hashlib.sha256(b"\0".join(far.argv(far.python))).hexdigest()
+    words = b"\0".join(far.argv(far.python))
+    return hashlib.sha256(BECOME_KEY.sub(b"", words)).hexdigest()

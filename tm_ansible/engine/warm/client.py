@@ -50,6 +50,7 @@ class WarmWorkers:
         self._server: _Server | None = None
         self._starting: threading.Thread | None = None
         self._unready: _Server | None = None
+        self._leaving: list[_Server] = []
         self._not_before = 0.0
         self._closed = False
         self._renew()
@@ -76,9 +77,11 @@ class WarmWorkers:
                 self._server = None
             if child is None or (server and server.runs >= _RUNS):
                 self._renew()
+            if server and child is None:
+                self._leaving.append(server)
         if server and child is None:
             # It may have forked after all: what starts cold must be alone.
-            server.end()
+            server.leave()
             marked.end(job.marker)
         return child
 
@@ -90,8 +93,9 @@ class WarmWorkers:
             starting = self._starting
             if self._unready:
                 self._unready.kill()
-        if server:
-            server.end(_CLOSE_SECONDS)
+            leaving = self._leaving
+        for each in [server, *leaving] if server else leaving:
+            each.end(_CLOSE_SECONDS)
         if starting:
             starting.join(_CLOSE_SECONDS)
 
@@ -127,8 +131,11 @@ class WarmWorkers:
                 self._not_before = time.monotonic() + _PAUSE_SECONDS
             elif not self._closed:
                 server, self._server = self._server, server
+            self._leaving = [each for each in self._leaving if each.lives()]
+            if server:
+                self._leaving.append(server)
         if server:
-            server.end()
+            server.leave()
 
     def _start_server(self) -> "_Server | None":
         """Start a server and wait until it is ready; None if it does not get there."""
@@ -159,6 +166,7 @@ class _Server:
             directory: an empty directory, of which it has need until it is ready.
         """
         self.runs = 0
+        self._is_hung = False
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {**site.environment, marked.VARIABLE: marked.room_for(site.marker)}
         with far:
@@ -206,7 +214,8 @@ class _Server:
         try:
             if not self._send(request, near):
                 return None
-            pid = _pid(near[-1])
+            self._is_hung = not is_readable(near[-1], _START_SECONDS)
+            pid = None if self._is_hung else _pid(near[-1])
             child = ForkedChild(pid, *near) if pid is not None else None
             if child:
                 near.clear()
@@ -230,8 +239,19 @@ class _Server:
             # Before anybody waits for an answer: a pipe of which we had both ends would not end.
             _close(far)
 
+    def leave(self) -> None:
+        """Ask for no more: it ends with the last of its workers, or now if it does not answer."""
+        self._control.close()
+        if self._is_hung:
+            self._process.kill()
+        threading.Thread(target=self._process.wait, name="warm", daemon=True).start()
+
+    def lives(self) -> bool:
+        """Tell whether the process is there."""
+        return self._process.poll() is None
+
     def end(self, seconds: float = _START_SECONDS) -> None:
-        """End it; workers that it has started go on.
+        """End it, whatever it has under way.
 
         Args:
             seconds: how long it may take by itself.
@@ -250,8 +270,6 @@ def _close(descriptors: Iterable[int]) -> None:
 
 
 def _pid(answers: int) -> int | None:
-    """Wait for the first answer; None if it does not come."""
-    if not is_readable(answers, _START_SECONDS):
-        return None
+    """Read the first answer; None if there is none."""
     line = os.read(answers, 4096).partition(b"\n")[0]
     return msgspec.json.decode(line, type=Answer).pid if line else None

@@ -6,7 +6,6 @@ each message is one JSON object, with the descriptors of a session.
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
@@ -16,6 +15,7 @@ import msgspec
 from ansible_collections.one.tm.plugins.plugin_utils.kept import Kept
 
 from tm_ansible.engine import marked
+from tm_ansible.engine.child import is_readable
 
 # Seconds that a session nobody uses stays: five after a run nothing of it may be left.
 KEPT_SECONDS = 4.0
@@ -49,30 +49,52 @@ class RemoteKeeper:
         """
         self._control = control
         self._control.settimeout(_ANSWER_SECONDS)
-        self.environment = {marked.VARIABLE: marker}
+        self._owner = os.getpid()
+        self._marker = marker
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give the marker of the server, as long as it can be told of sessions that bear it."""
+        return {marked.VARIABLE: self._marker} if self._is_usable() else {}
 
     def take(self, connection: str) -> Kept | None:
         """Ask for a session."""
+        if not self._is_usable():
+            return None
         try:
             _send(self._control, _Message(take=connection))
             message, descriptors = _receive(self._control)
         except (OSError, EOFError):
+            self._control.close()  # its next answer would be to this question
             return None
-        return message.kept._replace(descriptors=descriptors) if message.kept else None
+        if message.kept and len(descriptors) == _DESCRIPTORS:
+            return message.kept._replace(descriptors=descriptors)
+        _close(descriptors)
+        return None
 
-    def made(self, pid: int) -> None:
+    def made(self, pid: int) -> bool:
         """Tell of a new session."""
-        with contextlib.suppress(OSError):
+        if not self._is_usable():
+            return False
+        try:
             end = os.pidfd_open(pid)
             try:
                 _send(self._control, _Message(made=pid), [end])
             finally:
                 os.close(end)
+        except OSError:
+            return False
+        return True
 
     def keep(self, kept: Kept) -> None:
         """Give a session back."""
-        with contextlib.suppress(OSError):
-            _send(self._control, _Message(kept=kept), kept.descriptors)
+        if self._is_usable():
+            with contextlib.suppress(OSError):
+                _send(self._control, _Message(kept=kept), kept.descriptors)
+
+    def _is_usable(self) -> bool:
+        """Tell whether this process may ask: a fork would get what another has asked for."""
+        return self._owner == os.getpid() and self._control.fileno() >= 0
 
 
 class _Idle(NamedTuple):
@@ -85,6 +107,7 @@ class Store:
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        self._is_closed = False
         self._idle: list[_Idle] = []
         self._lent: dict[int, dict[int, int]] = {}
 
@@ -113,22 +136,32 @@ class Store:
         """
         try:
             message, descriptors = _receive(control)
+            self._answer(message, descriptors, self._lent.setdefault(borrower, {}), control)
         except (OSError, EOFError):
             return False
-        lent = self._lent.setdefault(borrower, {})
+        return True
+
+    def _answer(
+        self,
+        message: _Message,
+        descriptors: list[int],
+        lent: dict[int, int],
+        control: socket.socket,
+    ) -> None:
         if message.take is not None:
             self._lend(message.take, lent, control)
-        elif message.made is not None:
+        elif message.made is not None and descriptors:
             lent[message.made] = descriptors[0]
-        elif message.kept:
-            _close([lent.pop(message.kept.pid)])
+        elif message.kept and message.kept.pid in lent and len(descriptors) == _DESCRIPTORS:
+            os.close(lent.pop(message.kept.pid))
             self._put(message.kept._replace(descriptors=descriptors))
-        return True
+        else:
+            _close(descriptors)
 
     def ended(self, borrower: int) -> None:
         """End what a worker had and has not given back: it has ended."""
-        for end in self._lent.pop(borrower, {}).values():
-            _end(end)
+        for pid, end in self._lent.pop(borrower, {}).items():
+            _end(pid, end)
             os.close(end)
 
     def expire(self, seconds: float = KEPT_SECONDS) -> None:
@@ -140,48 +173,51 @@ class Store:
         while self._idle and self._idle[0].since + seconds <= time.monotonic():
             _drop(self._idle.pop(0).kept)
 
+    def close(self) -> None:
+        """Keep nothing any more; what is lent is still looked after."""
+        self._is_closed = True
+        self.expire(0)
+
     def _lend(self, connection: str, lent: dict[int, int], control: socket.socket) -> None:
         kept = self._find(connection)
         if kept is None:
             _send(control, _Message())
             return
-        lent[kept.pid] = os.dup(kept.descriptors[3])
-        with contextlib.suppress(OSError):
+        *shared, lent[kept.pid] = kept.descriptors
+        try:
             _send(control, _Message(kept=kept), kept.descriptors)
-        _close(kept.descriptors)
+        finally:
+            _close(shared)
 
     def _find(self, connection: str) -> Kept | None:
         """Take out the newest that is alive."""
         for idle in reversed(self._idle):
             if idle.kept.connection == connection:
                 self._idle.remove(idle)
-                if not _has_ended(idle.kept.descriptors[3]):
+                if not is_readable(idle.kept.descriptors[3], 0):
                     return idle.kept
                 _drop(idle.kept)
         return None
 
     def _put(self, kept: Kept) -> None:
         same = [idle for idle in self._idle if idle.kept.connection == kept.connection]
-        if len(same) >= MOST_OF_A_CONNECTION or len(self._idle) >= MOST:
+        if self._is_closed or len(same) >= MOST_OF_A_CONNECTION or len(self._idle) >= MOST:
             _drop(kept)
         else:
             self._idle.append(_Idle(kept, time.monotonic()))
 
 
 def _drop(kept: Kept) -> None:
-    _end(kept.descriptors[3])
+    _end(kept.pid, kept.descriptors[3])
     _close(kept.descriptors)
 
 
-def _end(end: int) -> None:
-    """Kill a process and wait for its death."""
-    with contextlib.suppress(OSError):
-        signal.pidfd_send_signal(end, signal.SIGKILL)
-    select.select([end], [], [], _DEATH_SECONDS)
-
-
-def _has_ended(end: int) -> bool:
-    return bool(select.select([end], [], [], 0)[0])
+def _end(pid: int, end: int) -> None:
+    """Kill a process and its group, and wait for its death."""
+    if not is_readable(end, 0):
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+    is_readable(end, _DEATH_SECONDS)
 
 
 def _send(control: socket.socket, message: _Message, descriptors: list[int] | None = None) -> None:

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,11 +25,11 @@ class _Run(msgspec.Struct, frozen=True):
 class Playbook:
     """One run of ansible-playbook, in a process that is there already."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Callable[[], Keeper]) -> None:
         """Fork the process.
 
         Args:
-            keeper: of sessions on hosts.
+            keeper: gives one of sessions on hosts, for the process that calls it.
         """
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
@@ -83,7 +83,7 @@ class Playbook:
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
-def _serve(control: socket.socket, keeper: Keeper) -> None:
+def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> None:
     status = 70
     try:
         message, descriptors, _flags, _address = socket.recv_fds(control, _MESSAGE_BYTES, 3)
@@ -94,7 +94,7 @@ def _serve(control: socket.socket, keeper: Keeper) -> None:
                 os.close(descriptor)
             run = msgspec.json.decode(message, type=_Run)
             os.chdir(run.directory)
-            sessions.keep_with(keeper)
+            sessions.keep_with(keeper())
             status = playbook.run(run.command, run.environment)
             if status == 0:
                 sessions.leave()

@@ -3,7 +3,7 @@
 Started as ``python -m tm_ansible.engine.warm.server <descriptor> <directory>``, with one end of a
 socket pair. The driver sends a ``Site``, and is told when a playbook has run; from then on nobody
 needs the directory, and a ``Start`` comes for each run. When the socket closes, or what was loaded
-is no longer what the disk has, the server ends; workers under way stay.
+is no longer what the disk has, the server ends with the last of its workers.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from tm_ansible.engine import marked
+from tm_ansible.engine.child import is_readable
 from tm_ansible.engine.job import Site
 from tm_ansible.engine.warm.messages import Answer, Start
 
@@ -100,13 +101,14 @@ class _Server:
         self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._writing = writing
         self._poll = select.poll()
+        self._is_open = True
 
     def serve(self) -> None:
         signal.set_wakeup_fd(self._writing)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
-        while True:
+        while self._is_open or self._workers:
             ready = [descriptor for descriptor, _ in self._poll.poll(self._store.patience_ms)]
             self._store.expire()
             for pid, worker in list(self._workers.items()):
@@ -114,9 +116,14 @@ class _Server:
                     self._poll.unregister(worker.asking)
             if self._wake in ready:
                 self._reap()
-            if self._control.fileno() in ready and not self._take():
-                self._store.expire(0)
-                return
+            if self._is_open and self._control.fileno() in ready and not self._take():
+                self._close()
+
+    def _close(self) -> None:
+        """Take no more requests; what workers under way have borrowed is looked after."""
+        self._is_open = False
+        self._poll.unregister(self._control)
+        self._store.close()
 
     def _take(self) -> bool:
         """Take one request; return whether there may be more."""
@@ -160,7 +167,7 @@ class _Server:
 
     def _conclude(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
-        while _is_readable(worker.asking) and self._store.serve(pid, worker.asking):
+        while is_readable(worker.asking.fileno(), 0) and self._store.serve(pid, worker.asking):
             pass
         with contextlib.suppress(KeyError):
             self._poll.unregister(worker.asking)
@@ -168,10 +175,6 @@ class _Server:
         self._store.ended(pid)
         _answer(worker.answers, Answer(pid=pid, status=status))
         os.close(worker.answers)
-
-
-def _is_readable(asking: socket.socket) -> bool:
-    return bool(select.select([asking], [], [], 0)[0])
 
 
 def _answer(descriptor: int, answer: Answer) -> None:
@@ -212,7 +215,7 @@ def _work(asking: socket.socket, marker: str) -> NoReturn:
         from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
         from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
 
-        status = worker.main(Playbook(RemoteKeeper(asking, marker)).run)
+        status = worker.main(Playbook(lambda: RemoteKeeper(asking, marker)).run)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
