@@ -14,15 +14,17 @@ from tm_ansible.errors import ScriptError
 from tm_ansible.joining import join
 from tm_ansible.ownership import check_owner
 from tm_ansible.script import Action, Verb
+from tm_ansible.shares import LOCAL
 
 FILESYSTEMS = ("ext2", "ext3", "ext4", "xfs", "vfat", "swap", "raw", "qcow2")
 MAX_MIB = 64 << 20
 
-LOCAL = "localhost"
 # As ``module_utils/temporary.py`` names what is being made.
 _OURS = re.compile(r"/\.tm-[0-9a-f]{16}\.(part|proven|old|gone|download|here-)")
 # Models in which LN leads to the image itself, unless it has a URL.
 _LINKING = ("nfs", "shared", "dummy")
+# Models whose playbooks do everything on the front-end, whatever hosts an action names.
+_CENTRAL = ("nfs", "dummy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ def job_for(
         except ScriptError as error:
             raise ScriptError(f"line {action.line}: {error}") from None
         runs.append(_playbook_run(vm_id, action, arguments, program, configuration))
-        names = _hosts_of(arguments, configuration)
+        names = _hosts_of(arguments, program, configuration)
         hosts |= dict.fromkeys(names)
-        if _may_copy(action.verb, arguments, names, links=_links(program, configuration)):
+        links = _is_ours(program, _LINKING, configuration)
+        if _may_copy(action.verb, arguments, names, links=links):
             copies |= dict.fromkeys(names)
     hosts.pop(LOCAL, None)
     return Job(
@@ -153,15 +156,19 @@ def _vm_directories(verb: Verb, configuration: Configuration) -> list[str]:
     return [*defaults["tm_allowed_dirs"], *defaults["tm_allowed_for"].get(verb.value, [])]
 
 
-def _hosts_of(arguments: Mapping[str, Argument], configuration: Configuration) -> list[str]:
+def _hosts_of(
+    arguments: Mapping[str, Argument], program: Program, configuration: Configuration
+) -> list[str]:
+    if _is_ours(program, _CENTRAL, configuration):
+        return [LOCAL]
     places = (place for place in arguments.values() if isinstance(place, Endpoint))
     return [_inventory_name(place, configuration) for place in places]
 
 
-def _links(program: Program, configuration: Configuration) -> bool:
-    """Tell whether a program is a playbook of ours of a model in which LN copies no image."""
+def _is_ours(program: Program, models: Collection[str], configuration: Configuration) -> bool:
+    """Tell whether a program is a playbook of ours of one of these models."""
     playbooks = configuration.content.root / "playbooks"
-    return Path(program.path).parent in [playbooks / model for model in _LINKING]
+    return Path(program.path).parent in [playbooks / model for model in models]
 
 
 def _may_copy(

@@ -4,7 +4,7 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def load_configuration(argument: str, environment: Mapping[str, str]) -> Configu
         options=_run_options(settings),
         defaults={
             **_defaults(settings, front_ends, vm_dirs(locations)),
-            "tm_own_paths": _own_paths(settings, locations, directory, environment),
+            "tm_own_paths": _own_paths(settings, locations, map_path, environment),
         },
         front_ends=front_ends,
         content=content,
@@ -205,31 +205,52 @@ def _run_options(settings: Settings) -> RunOptions:
 
 
 def _own_paths(
-    settings: Settings, locations: Locations, directory: Path, environment: Mapping[str, str]
+    settings: Settings, locations: Locations, map_path: Path, environment: Mapping[str, str]
 ) -> list[str]:
-    """Tell what no VM's image may be: configuration, keys and passwords."""
+    """Tell what no VM's image may be: configuration, keys, passwords, and the cache."""
     ansible = settings.ansible
     named = (
         str(locations.etc),
-        str(directory),
+        str(map_path.parent),
         environment.get("ONE_AUTH"),
         ansible.config,
         ansible.private_key_file,
         ansible.vault_password_file,
         *ansible.extra_vars_files,
         *settings.inventory,
+        settings.cache.directory,
     )
-    return list(dict.fromkeys(path for path in named if path and _is_utf8(path)))
+    # A map may lie beside VMs' directories, which remain theirs.
+    images = _image_dirs(settings, locations)
+    own = [path for path in named if path and not _holds_any(path, images)]
+    if str(map_path.parent) not in own:
+        own += [str(map_path), str(_rc_paths(locations, map_path)[1])]
+        own.append(str(map_path.with_name("settings.yml")))
+    return list(dict.fromkeys(path for path in own if _is_utf8(path)))
+
+
+def _image_dirs(settings: Settings, locations: Locations) -> list[str]:
+    more = [each for directories in settings.allowed_for.values() for each in directories]
+    return [*_allowed_dirs(settings, vm_dirs(locations)), *more]
+
+
+def _holds_any(path: str, directories: Iterable[str]) -> bool:
+    """Tell whether one of several directories is a path, or below it."""
+    holder = Path(os.path.realpath(path))
+    return any(Path(os.path.realpath(each)).is_relative_to(holder) for each in directories)
+
+
+def _allowed_dirs(settings: Settings, vm_directories: tuple[Path, ...]) -> tuple[str, ...]:
+    return settings.allowed_dirs or tuple(map(str, vm_directories))
 
 
 def _defaults(
     settings: Settings, front_ends: tuple[str, ...], vm_directories: tuple[Path, ...]
 ) -> Mapping[str, Value]:
-    allowed = settings.allowed_dirs or tuple(map(str, vm_directories))
     images, copies, cache = settings.images, settings.copies, settings.cache
     return {
         "tm_front_ends": list(front_ends),
-        "tm_allowed_dirs": list(allowed),
+        "tm_allowed_dirs": list(_allowed_dirs(settings, vm_directories)),
         "tm_allowed_for": {verb: list(each) for verb, each in settings.allowed_for.items()},
         "tm_source_dirs": list(settings.source_dirs),
         "tm_url_schemes": list(settings.urls.schemes),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from tm_ansible import protocol
-from tm_ansible.actions import LOCAL
 from tm_ansible.arguments import parse_arguments
 from tm_ansible.configuration import Configuration, find_log, load_configuration
 from tm_ansible.engine.job import Engine, Job, Outcome, Site
@@ -18,6 +17,7 @@ from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.log import start_log
 from tm_ansible.schedule import Schedule
 from tm_ansible.settings import Copies
+from tm_ansible.shares import LOCAL
 from tm_ansible.transfer import Office, Transfer, plan
 from tm_ansible.writer import Writer
 

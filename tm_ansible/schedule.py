@@ -124,6 +124,8 @@ class Schedule:
             with self._changed:
                 del self._running[item.vm_id]
                 self._shares.remove(item)
+                for each in self._waiting:
+                    each.note_end(item)
 
     def _take(self) -> Item | None:
         with self._changed:
@@ -149,7 +151,8 @@ class Schedule:
             obstacle = self._shares.obstacle(item, first)
             if obstacle is None:
                 return item
-            first = first or item
+            if first is None and self._shares.keeps_for(item):
+                first = item
             if not item.told:
                 item.told = True
                 item.work.wait_for(obstacle)

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+LOCAL = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Item:
         copies: hosts on which it needs a slot for copies.
         hosts: on which it is at work.
         told: whether it was told that it waits for a host.
+        copied: hosts on which a slot for copies came free while it waits.
+        served: hosts on which something ended while it waits.
     """
 
     vm_id: int
@@ -51,6 +55,13 @@ class Item:
     copies: frozenset[str]
     hosts: frozenset[str]
     told: bool = False
+    copied: set[str] = field(default_factory=set)
+    served: set[str] = field(default_factory=set)
+
+    def note_end(self, other: "Item") -> None:
+        """Take note of what came to an end while this waits."""
+        self.copied |= other.copies
+        self.served |= other.hosts
 
 
 class Shares:
@@ -91,20 +102,35 @@ class Shares:
 
         Args:
             item: what is to start.
-            first: the oldest that waits for a host, if that is another one. It counts as if it were
-                on each of its hosts: work that needs several is not passed by for ever.
+            first: an older one for which slots are kept. It counts as if it were on each of its
+                hosts but the front-end: work that needs several is not passed by for ever.
         """
-        copies = first.copies if first else frozenset()
-        full = [each for each in item.copies if self._is_full(each, each in copies)]
-        if full:
+        if full := self._full(item, first):
             host = max(full, key=self._copying.__getitem__)
             return Obstacle(host, self._copying[host], copies=True)
-        hosts = first.hosts if first else frozenset()
-        large = [each for each in item.hosts if self._at_work[each] + (each in hosts) >= self._free]
-        if large:
+        if large := self._large(item, first):
             host = max(large, key=self._at_work.__getitem__)
             return Obstacle(host, self._at_work[host], copies=False)
         return None
 
-    def _is_full(self, host: str, is_kept: bool) -> bool:
-        return 0 < self._slots(host) <= self._copying[host] + is_kept
+    def keeps_for(self, item: Item) -> bool:
+        """Tell whether slots are kept for a piece that waits.
+
+        They are if each host that it waits for has ended something meanwhile: one that never
+        answers must not keep slots of other hosts free.
+        """
+        full, large = self._full(item, None), self._large(item, None)
+        return item.copied.issuperset(full) and item.served.issuperset(large)
+
+    def _full(self, item: Item, first: Item | None) -> list[str]:
+        # Not on the front-end: with its other hosts kept, the oldest gets the next slot there.
+        kept = first.copies - {LOCAL} if first else frozenset()
+        return [
+            host
+            for host in item.copies
+            if 0 < self._slots(host) <= self._copying[host] + (host in kept)
+        ]
+
+    def _large(self, item: Item, first: Item | None) -> list[str]:
+        kept = first.hosts if first else frozenset()
+        return [host for host in item.hosts if self._at_work[host] + (host in kept) >= self._free]

@@ -5,14 +5,14 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from tm_ansible.actions import LOCAL, job_for
+from tm_ansible.actions import job_for
 from tm_ansible.configuration import Configuration
 from tm_ansible.engine.job import Engine, Job, Line, News, Outcome, Run, Severity
 from tm_ansible.errors import EngineError, TmAnsibleError
 from tm_ansible.journal import Journal
 from tm_ansible.protocol import clean, render_reply
 from tm_ansible.script import parse_script, read_script
-from tm_ansible.shares import Obstacle
+from tm_ansible.shares import LOCAL, Obstacle
 from tm_ansible.writer import Writer
 
 _log = logging.getLogger(__name__)

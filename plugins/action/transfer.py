@@ -104,8 +104,8 @@ class ActionModule(ActionBase):
             raise connections.unreachable(source, error) from error
 
     def _receiver_config(self, options: Dict[str, Any], name: str) -> Dict[str, Any]:
-        keys = ["destination", "into", "move", "source_dirs", "format", *POLICY]
-        keys += ["mode", "owner", "group", "bandwidth_mib"]
+        keys = ["source_host", "source", "destination", "into", "move", "source_dirs", "format"]
+        keys += [*POLICY, "mode", "owner", "group", "bandwidth_mib"]
         cache = {
             "directory": options["cache_dir"],
             "size_gib": options["cache_size_gib"],

@@ -13,6 +13,7 @@ NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$")
 ADDRESS = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?$")
 PATTERNS = ("all", "ungrouped")
 DISK = re.compile(r"disk\.\d+$")
+VM_IMAGES = re.compile(r"/[^/]+/images/(?=[^/]+$)")
 
 
 def arg_host(argument: str) -> str:
@@ -60,10 +61,16 @@ def targets(arguments: Iterable[str], front_ends: Iterable[str] = ()) -> List[st
     return sorted(names - {"localhost"})
 
 
-def saves_disk(path: str) -> bool:
-    """Tell whether a disk that goes to a path leaves its VM's images, to become an image itself."""
-    directory, name = os.path.split(path)
-    return bool(DISK.match(name)) and os.path.basename(directory) != "images"
+def saves_disk(source: str, destination: str) -> bool:
+    """Tell whether what is moved is a disk that leaves its VM's images, to become an image itself.
+
+    Args:
+        source: path; a VM's images lie in ``<VM>/images``, wherever a host has that.
+        destination: path; either of them is named ``disk.<n>`` where a disk is moved.
+    """
+    is_disk = any(DISK.match(os.path.basename(path)) for path in (source, destination))
+    home = VM_IMAGES.search(source)
+    return is_disk and not (home and home.group() in destination + "/")
 
 
 def _own_names() -> List[str]:

@@ -1,8 +1,9 @@
 """Images that a host keeps, so that the next VM's copy does not cross the network.
 
 An entry has the name of its source's state: host, path, size, times and inode. A source that
-changed has another name, so nothing here is ever out of date. What an entry consists of is told in
-``kept``.
+changed has another name, so nothing here is ever out of date. Host and path are those that the
+controller asked for, so that no host fills the entry of another one's image, whatever it says of
+itself. What an entry consists of is told in ``kept``.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import stat
 import time
 from typing import Callable, Dict, Iterator
 
-from ansible_collections.one.tm.plugins.module_utils import directories, entries
+from ansible_collections.one.tm.plugins.module_utils import directories, entries, paths
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.eviction import evict
@@ -26,19 +27,20 @@ DAY_SECONDS = 24 * 3600
 PAUSE_SECONDS = 0.1
 
 
-def key_of(host: Dict[str, str], path: str, entry: entries.Entry) -> str:
+def key_of(name: str, host: Dict[str, str], path: str, entry: entries.Entry) -> str:
     """Return the name of a source's state; nothing for a disk, whose state nobody knows.
 
     Args:
-        host: what the source's host says of itself, see ``identity.host``.
-        path: of the source, there.
+        name: of the source's host, by which the controller reached it.
+        host: what that host says of itself, see ``identity.host``.
+        path: of the source, there, as the controller asked for it.
         entry: the source.
     """
     if entry.type != entries.FILE or entry.mtime_ns is None:
         return ""
     # What a boot changes does not change the image.
     where = [host["machine"]] if host.get("machine") else sorted(host.items())
-    facts = [where, path, entry.size, entry.mtime_ns, entry.inode, entry.ctime_ns]
+    facts = [name, where, path, entry.size, entry.mtime_ns, entry.inode, entry.ctime_ns]
     return hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()
 
 
@@ -49,17 +51,16 @@ class Cache:
         """Open it; its directory is made if it is missing.
 
         Args:
-            directory: absolute path.
+            directory: absolute path; links on the way to it are followed.
             size: bytes that it may hold.
             age: seconds that an entry stays unused.
 
         Raises:
-            TmError: the directory is none of ours.
+            TmError: the path is no absolute one, or the directory none of ours.
             OSError: it cannot be made.
         """
-        if not directory.startswith("/"):
-            raise TmError("the cache directory %s is no absolute path" % directory)
-        self._directory = directory.rstrip("/")
+        # What is made in it is made by a path without links.
+        self._directory = paths.real_place(paths.checked(directory, "cache directory"))
         self._size = size
         self._age = age
         if not os.path.lexists(self._directory):

@@ -19,7 +19,7 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.policy import Policy
 from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
-from ansible_collections.one.tm.plugins.module_utils.sources import seen
+from ansible_collections.one.tm.plugins.module_utils.sources import judged
 from ansible_collections.one.tm.plugins.module_utils.sparse import (
     extents,
     read_blocks,
@@ -48,12 +48,14 @@ class Source(NamedTuple):
         descriptor: open for reading.
         size: its length in bytes; of a block device too.
         state: what fstat said when it was opened.
+        real: its path without links by which it was allowed; nothing if it was not judged.
     """
 
     path: str
     descriptor: int
     size: int
     state: os.stat_result
+    real: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -100,8 +102,8 @@ def open_allowed(path: str, policy: Policy) -> Source:
     Raises:
         TmError: it may not be read, or as ``open_source``.
     """
-    with _opening(path), seen(path, policy) as anchor:
-        return open_source(path, at=anchor)
+    with _opening(path), judged(path, policy) as (anchor, real):
+        return open_source(path, at=anchor)._replace(real=real)
 
 
 def open_source(path: str, follow: bool = True, at: str = "") -> Source:

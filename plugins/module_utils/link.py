@@ -5,7 +5,7 @@ from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils import formats, lifeline
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes, attributes_of
-from ansible_collections.one.tm.plugins.module_utils.copying import open_allowed
+from ansible_collections.one.tm.plugins.module_utils.copying import Source, open_allowed
 from ansible_collections.one.tm.plugins.module_utils.directories import workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.files import (
@@ -14,11 +14,19 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 )
 from ansible_collections.one.tm.plugins.module_utils.making import clear
 from ansible_collections.one.tm.plugins.module_utils.paths import tidy
-from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
+from ansible_collections.one.tm.plugins.module_utils.policy import (
+    check_destination,
+    is_within,
+    policy_of,
+)
+
+EVERYBODYS = "/dev/shm"  # noqa: S108
 
 
 def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Link to an image unless that link is there already.
+
+    The link leads to the real path: whoever owns a link on the way could redirect it later.
 
     Args:
         params: source, destination, source_dirs, format, those of ``policy.ARGUMENTS``, and mode,
@@ -32,15 +40,29 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     policy = policy_of(params)
     destination = check_destination(params["destination"], policy)
     source = tidy(params["source"])
-    os.close(open_allowed(source, policy).descriptor)
-    formats.check_path(source, formats.rules_of(params))
-    name = os.path.basename(destination)
-    if _target(destination) == source:
-        return {"changed": False, "tm_log": ["%s is already a link to %s" % (name, source)]}
+    opened = open_allowed(source, policy)
+    try:
+        formats.check(source, opened.descriptor, formats.rules_of(params))
+    finally:
+        os.close(opened.descriptor)
+    name, real = os.path.basename(destination), _lasting(opened)
+    there = _target(destination)
+    if there and there in (source, real):
+        return {"changed": False, "tm_log": ["%s is already a link to %s" % (name, there)]}
     if not check_mode:
-        _link(source, destination, attributes)
+        _link(real, destination, attributes)
     done = "would link" if check_mode else "linked"
-    return {"changed": True, "tm_log": ["%s %s to %s" % (done, name, source)]}
+    return {"changed": True, "tm_log": ["%s %s to %s" % (done, name, real)]}
+
+
+def _lasting(source: Source) -> str:
+    """Return the path that goes on leading to a source.
+
+    Disks keep the names that the system gives them in /dev; what these lead to, such as
+    /dev/dm-0, may be another disk after a boot.
+    """
+    is_named_by_system = is_within(source.path, "/dev") and not is_within(source.path, EVERYBODYS)
+    return source.real if source.is_file or not is_named_by_system else source.path
 
 
 def _target(destination: str) -> str:

@@ -20,6 +20,7 @@ from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.policy import (
     check_destination,
     check_removable,
+    check_unused,
     policy_of,
 )
 from ansible_collections.one.tm.plugins.module_utils.remove import check_proven
@@ -49,6 +50,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         return _nothing_to_do(source, final, check_mode)
     if final.startswith(source + "/"):
         raise TmError("refused to move %s into itself, to %s" % (source, final))
+    check_unused(final, policy)
     if os.path.isfile(source):
         formats.check_path(source, formats.rules_of(params))
     what = "%s to %s" % (source, final)

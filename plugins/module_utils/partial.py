@@ -30,17 +30,18 @@ from ansible_collections.one.tm.plugins.module_utils.temporary import (
 __metaclass__ = type
 
 
-def source_of(host: Any, path: str, entry: entries.Entry) -> str:
+def source_of(name: str, host: Any, path: str, entry: entries.Entry) -> str:
     """Return a digest of which file a source is, and of its state; nothing for a disk.
 
     Args:
-        host: what its host says of itself.
-        path: there.
+        name: of its host, by which the controller reached it.
+        host: what that host says of itself.
+        path: there, as the controller asked for it.
         entry: the file.
     """
     if entry.mtime_ns is None:
         return ""
-    facts = [host, path, entry.size, entry.mtime_ns, entry.inode, entry.ctime_ns]
+    facts = [name, host, path, entry.size, entry.mtime_ns, entry.inode, entry.ctime_ns]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
 
 

@@ -13,15 +13,13 @@ class Offer(NamedTuple):
     """What the sender has.
 
     Attributes:
-        name: last part of the source's path.
-        path: the source's path.
+        path: the source's path, as the sender was asked for it.
         found: what is there, or None if there is nothing.
         host: what the sender's host says of itself.
         backing: files that an image builds on, as ``formats.check`` gave them there.
         is_settled: whether the source's change time is old enough to tell its states apart.
     """
 
-    name: str
     path: str
     found: Optional[entries.Tree]
     host: Dict[str, str]
@@ -53,19 +51,39 @@ def offer_of(header: Dict[str, Any]) -> Offer:
         TmError: it is no offer.
     """
     rows, backing = header.get("entries"), header.get("backing", [])
-    texts = [header.get("name"), header.get("path")]
+    texts = [header.get("path")]
     host, settled = header.get("host"), header.get("settled", False)
     if isinstance(host, dict) and isinstance(backing, list):
         texts += [*host.values(), *(row[0] for row in backing if _is_backing(row))]
         if all(isinstance(text, str) for text in texts) and all(map(_is_backing, backing)):
             found = entries.Tree.from_json(rows) if rows else None
-            return Offer(texts[0], texts[1], found, host, backing, settled is True)
-    raise TmError("the stream is damaged: what is offered has no name, path or host")
+            return Offer(texts[0], found, host, backing, settled is True)
+    raise TmError("the stream is damaged: what is offered has no path or host")
 
 
 def _is_backing(row: Any) -> bool:
     """Tell whether a value can be a ``formats.Backing``."""
     return isinstance(row, list) and [type(each) for each in row] == [str, int, int]
+
+
+def name_of(source: str, offer: Offer) -> str:
+    """Return the last part of the source's path, if the offer is of that source.
+
+    Args:
+        source: path that the controller asked for.
+        offer: what the sender has; its host does not choose where that goes.
+
+    Raises:
+        TmError: another path is offered.
+    """
+    asked = os.path.normpath(source)
+    if offer.path != asked:
+        offered = ascii(offer.path)[:300]
+        raise TmError(
+            "refused what came: the source's host sends %s for %s; find out what answers there"
+            % (offered, asked)
+        )
+    return os.path.basename(paths.checked(asked, "source"))
 
 
 def find_place(config: Dict[str, Any], offer: Offer) -> Place:
@@ -75,18 +93,18 @@ def find_place(config: Dict[str, Any], offer: Offer) -> Place:
     the source's own name is the same one from an earlier attempt, and is replaced.
 
     Args:
-        config: ``destination``, ``into``, ``move``, ``source_dirs``, those of ``policy.ARGUMENTS``.
+        config: ``source``, which the controller asked for, ``destination``, ``into``, ``move``,
+            ``source_dirs``, those of ``policy.ARGUMENTS``.
         offer: what the sender has.
 
     Raises:
-        TmError: the destination is refused, or the source's name is none.
+        TmError: the destination is refused, or something else is offered than was asked for.
     """
-    if "/" in offer.name or offer.name in ("", ".", ".."):
-        raise TmError("the stream is damaged: %r is no name" % offer.name)
+    name = name_of(config["source"], offer)
     path = paths.checked(config["destination"], "destination")
-    same_name = os.path.basename(path) == offer.name
+    same_name = os.path.basename(path) == name
     if config["into"] and not same_name and os.path.isdir(path):
-        path, same_name = os.path.join(path, offer.name), True
+        path, same_name = os.path.join(path, name), True
     final = policy.check_destination(path, policy.policy_of(config), config["move"])
     return Place(final, entries.scan_if_exists(final), bool(config["into"]) and same_name)
 

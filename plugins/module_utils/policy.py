@@ -14,6 +14,13 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 __metaclass__ = type
 
 NUMBER = re.compile(r"[0-9]+\Z")
+# Directories of keys, and what is named like a key or like a file of OpenNebula's own.
+KEYS = (".ssh", ".gnupg", ".one")
+KEY_FILE = re.compile(
+    r"(ssh_host_\w+_key|id_(rsa|dsa|ecdsa|ed25519)\w*|one_auth|\.netrc|\.vault_pass\w*"
+    r"|.*\.(pem|key|p12|pfx)|\..+\.journal|one\.db(-\w+)?)\Z",
+    re.IGNORECASE,
+)
 
 _PATHS = {"type": "list", "elements": "str"}
 # What modules and actions that write, move or remove take, as AnsibleModule's arguments.
@@ -68,6 +75,21 @@ def check_destination(path: str, policy: Policy, repositories: bool = False) -> 
     """
     more = policy.source_dirs if repositories else ()
     return _check(path, policy, "destination", more)
+
+
+def check_unused(real: str, policy: Policy) -> None:
+    """Refuse to replace something in an image repository: it may be in use by any VM.
+
+    Args:
+        real: what ``check_destination`` returned.
+        policy: what the site allows.
+
+    Raises:
+        TmError: it is there, and only ``source_dirs`` allows its place.
+    """
+    if os.path.lexists(real) and _outside(real, policy, ()):
+        reason = "it exists, and MV replaces nothing in source_dirs; delete it, or name another"
+        raise _refused("destination", real, reason)
 
 
 def check_removable(path: str, policy: Policy, what: str = "path") -> str:
@@ -139,13 +161,24 @@ def _of_the_driver(real: str, policy: Policy) -> str:
 def _outside(real: str, policy: Policy, more: Sequence[str]) -> str:
     if any(_is_own(_first(real, root), policy) for root in paths.roots(policy.allowed_dirs)):
         return ""
-    if paths.below(real, [*policy.more_dirs, *more]):
+    if paths.below(real, policy.more_dirs):
         return ""
+    if paths.below(real, more):
+        return _like_a_key(real, more)
     place = "below an allowed directory"
     if policy.vm_id >= 0:
         place = "in the directory of VM %d below an allowed one" % policy.vm_id
     allowed = ", ".join([*policy.allowed_dirs, *policy.more_dirs]) or "none"
     return "it is not %s (%s); see the settings allowed_dirs and allowed_for" % (place, allowed)
+
+
+def _like_a_key(real: str, repositories: Sequence[str]) -> str:
+    """Judge the names below a repository, into which no key may be smuggled."""
+    around = [root for root in paths.roots(repositories) if is_within(real, root)]
+    parts = real[len(max(around, key=len)) :].split("/")
+    if KEY_FILE.match(parts[-1]) or any(part in KEYS for part in parts):
+        return "MV saves nothing into source_dirs that is named like a key, or as keys' directories"
+    return ""
 
 
 def _is_own(first: str, policy: Policy) -> bool:

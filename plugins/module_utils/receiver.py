@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, BinaryIO, Dict, Optional
+from typing import Any, BinaryIO, Dict, Optional, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils import (
     arrival,
@@ -17,6 +17,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
     pace,
     partial,
     placing,
+    policy,
     room,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
@@ -28,10 +29,12 @@ __metaclass__ = type
 class Receiver:
     """Receives one file or directory.
 
-    Attributes of ``config``: ``destination``, ``into``, ``move``, ``mode``, ``owner``, ``group``,
-    ``check``; of ``policy.ARGUMENTS``; ``source_dirs`` and ``format``, of ``formats.rules_of``;
-    ``cache``, of ``caching.Caching``; ``token``, with which a cancelled stream ends; ``local``,
-    whether a source on this very host is only to be told; ``bandwidth_mib`` of this host.
+    Attributes of ``config``: ``source_host`` and ``source``, name and path that the controller
+    asked for, whatever the sender says; ``destination``, ``into``, ``move``, ``mode``, ``owner``,
+    ``group``, ``check``; of ``policy.ARGUMENTS``; ``source_dirs`` and ``format``, of
+    ``formats.rules_of``; ``cache``, of ``caching.Caching``; ``token``, with which a cancelled
+    stream ends; ``local``, whether a source on this very host is only to be told;
+    ``bandwidth_mib`` of this host.
     """
 
     def __init__(self, config: Dict[str, Any], reader: frames.FrameReader, tell: Tell) -> None:
@@ -62,6 +65,8 @@ class Receiver:
             return dict(result, changed=False, same=True)
         if place.there and not self._config["move"] and offer.found.is_complete_copy(place.there):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
+        if self._config["move"]:
+            policy.check_unused(place.final, policy.policy_of(self._config))
         placing.check_fits(place, offer.found)
         formats.check_here(offer.path, offer.backing, formats.rules_of(self._config))
         if self._config["check"]:
@@ -79,7 +84,8 @@ class Receiver:
         room.need_room(os.path.dirname(final), needed - partial.left_bytes(final))
 
     def _receive(self, offer: placing.Offer, found: entries.Tree, final: str) -> Dict[str, Any]:
-        kept = caching.Caching(self._config.get("cache"), offer.name, self._telling)
+        name = os.path.basename(offer.path)
+        kept = caching.Caching(self._config.get("cache"), name, self._telling)
         with kept.held(self._key(offer, found), found.data):
             pace = self._config.get("bandwidth_mib") or 0
             cached = kept.copy_to(final, self._attributes_of(found.root), pace)
@@ -87,7 +93,7 @@ class Receiver:
                 return {"cached": cached}
             self._need_room(final, found.data)
             is_file = found.root.type == entries.FILE
-            source = partial.source_of(offer.host, offer.path, found.root) if is_file else ""
+            source = partial.source_of(*self._where(offer), found.root) if is_file else ""
             keep = kept.keep if kept.is_wanted else None
             arriving = arrival.Arrival(self._reader, self._telling, self._attributes, keep)
             same = not arriving.receive(found, final, source)
@@ -97,7 +103,11 @@ class Receiver:
         """Return the name that the source has in the cache; nothing if it has none."""
         if self._config["move"] or not offer.is_settled:
             return ""
-        return cache.key_of(offer.host, offer.path, found.root)
+        return cache.key_of(*self._where(offer), found.root)
+
+    def _where(self, offer: placing.Offer) -> Tuple[str, Dict[str, str], str]:
+        """Return which source it is: what the controller asked for, and what its host says."""
+        return self._config["source_host"], offer.host, offer.path
 
     def _attributes_of(self, entry: entries.Entry) -> attributes.Attributes:
         """Return mode and owner of an image; where no mode is asked for, its source's."""

@@ -54,7 +54,6 @@ class Sender:
             names = (entry.path for entry in found.entries)
             sources.check_tree(self._path, self._real, names, policy.policy_of(self._config))
         header = {
-            "name": os.path.basename(self._path),
             "path": self._path,
             "entries": found.to_json(),
             "host": identity.host(),

@@ -7,13 +7,14 @@ descriptor. A link that changes meanwhile leads nowhere else.
 
 import contextlib
 import os
-import re
 import stat
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils import paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.policy import (
+    KEY_FILE,
+    KEYS,
     Policy,
     another_vm,
     is_within,
@@ -22,12 +23,7 @@ from ansible_collections.one.tm.plugins.module_utils.policy import (
 __metaclass__ = type
 
 SYSTEM = ("/etc", "/root", "/proc", "/sys", "/dev")
-KEYS = (".ssh", ".gnupg", ".one")
-KEY_FILE = re.compile(
-    r"(ssh_host_\w+_key|id_(rsa|dsa|ecdsa|ed25519)\w*|one_auth|\.netrc|\.vault_pass\w*"
-    r"|.*\.(pem|key|p12|pfx)|\..+\.journal|one\.db(-\w+)?)\Z",
-    re.IGNORECASE,
-)
+TEMPORARY = ".tm-"
 SETTING = "see the setting source_dirs"
 
 
@@ -43,12 +39,20 @@ def seen(path: str, policy: Policy) -> Iterator[str]:
         TmError: the source is refused; the message names the rule and the setting.
         OSError: the source is not there, or cannot be reached.
     """
+    with judged(path, policy) as (anchor, _real):
+        yield anchor
+
+
+@contextlib.contextmanager
+def judged(path: str, policy: Policy) -> Iterator[Tuple[str, str]]:
+    """Give what ``seen`` gives, and the path by which the source was judged: one without links."""
     descriptor = os.open(paths.checked(path, "source"), os.O_PATH | os.O_CLOEXEC)
     try:
         anchor = "/proc/self/fd/%d" % descriptor
         is_disk = stat.S_ISBLK(os.fstat(descriptor).st_mode)
-        check(path, os.readlink(anchor), policy, is_disk)
-        yield anchor
+        real = os.readlink(anchor)
+        check(path, real, policy, is_disk)
+        yield anchor, real
     finally:
         os.close(descriptor)
 
@@ -84,10 +88,18 @@ def check_tree(path: str, real: str, names: Iterable[str], policy: Policy) -> No
     """
     places = [*paths.roots(policy.own_paths), *(() if policy.source_dirs else SYSTEM)]
     inside = [place for place in places if place.startswith(real.rstrip("/") + "/")]
-    if not policy.source_dirs:
-        inside += [name for name in names if os.path.basename(name) in KEYS]
     if inside:
         raise TmError("refused the source %s: %s is in it; %s" % (path, inside[0], SETTING))
+    if not policy.source_dirs:
+        _check_names(path, real, names, policy)
+
+
+def _check_names(path: str, real: str, names: Iterable[str], policy: Policy) -> None:
+    for name in names:
+        whole = paths.tidy(os.path.join(real, name))
+        reason = _kept_from_all(whole) or _reason_unnamed(whole, policy, False)
+        if reason:
+            raise TmError("refused the source %s: %s is in it: %s" % (path, whole, reason))
 
 
 def _reason(real: str, policy: Policy, is_disk: bool) -> str:
@@ -102,11 +114,19 @@ def _reason(real: str, policy: Policy, is_disk: bool) -> str:
     for own in paths.roots(policy.own_paths):
         if is_within(real, own) and not is_within(root, own):
             return "the transfer driver keeps %s for itself; %s" % (own, SETTING)
-    parts = real[len(root) :].split("/")
-    keys = [part for part in parts if part in KEYS]
-    if keys:
-        return "keys are kept in %s; %s" % (keys[0], SETTING)
-    return "" if named else _reason_unnamed(real, policy, is_disk)
+    reason = _kept_from_all(real[len(root) :])
+    return reason if reason or named else _reason_unnamed(real, policy, is_disk)
+
+
+def _kept_from_all(path: str) -> str:
+    """Judge the names on the way to a source, below the repository if there is one."""
+    for part in path.split("/"):
+        if part in KEYS:
+            return "keys are kept in %s; %s" % (part, SETTING)
+        # Images that are being replaced lie under such a name, whosever they are.
+        if part.startswith(TEMPORARY):
+            return "%s is a temporary name of the transfer driver's; %s" % (part, SETTING)
+    return ""
 
 
 def _reason_unnamed(real: str, policy: Policy, is_disk: bool) -> str:
@@ -116,7 +136,8 @@ def _reason_unnamed(real: str, policy: Policy, is_disk: bool) -> str:
             return "%s is the system's; %s" % (place, SETTING)
     if KEY_FILE.match(os.path.basename(real)):
         return "it is named like a key, or a file of OpenNebula's own; %s" % SETTING
-    other = another_vm(real, policy)
-    if other and "/%s/images" % other in real:
+    # A directory may hold a million names, and to find the VM takes the file system.
+    other = another_vm(real, policy) if "images" in real.split("/") else ""
+    if other and "/%s/images/" % other in real + "/":
         return "it is a disk of VM %s; %s" % (other, SETTING)
     return ""

@@ -92,7 +92,7 @@ def ln(action: Action) -> Planned:
 
 def mv(action: Action) -> Planned:
     """Move on this host; a shared directory needs no move but that of a disk to be saved."""
-    is_saved = saves_disk(action.destination)
+    is_saved = saves_disk(action.source, action.destination)
     if action.ways["vm_dir_shared"] and not is_saved:
         name = os.path.basename(action.source)
         message = "%s stays where it is: the directory is shared" % name

@@ -24,6 +24,7 @@ SEND: dict[str, Any] = {
     "compression": "never",
 }
 PLACE: dict[str, Any] = {
+    "source_host": "node1",
     "into": False,
     "move": False,
     "check": False,
@@ -93,7 +94,7 @@ def copy(
             wire.write(fault(stream))
             wire.seek(place)
 
-    place = {**PLACE, **config, "destination": str(destination)}
+    place = {**PLACE, "source": str(source), **config, "destination": str(destination)}
     receiver.run(place, wire, tell)
     return copied
 

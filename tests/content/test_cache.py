@@ -43,9 +43,9 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def key(path: Path, host: dict[str, str] = HOST) -> str:
+def key(path: Path, host: dict[str, str] = HOST, name: str = "node1") -> str:
     """Give the key of a file."""
-    return cache.key_of(host, str(path), entries.scan(str(path)).root)
+    return cache.key_of(name, host, str(path), entries.scan(str(path)).root)
 
 
 def opened(directory: Path, size: int = 1 << 30, age: float = 1000) -> cache.Cache:
@@ -131,6 +131,7 @@ def test_the_key_is_of_host_and_path_and_outlives_a_boot(image, tmp_path):
     """The same file on another machine, or under another name, is another."""
     (tmp_path / "link").hardlink_to(image)
     assert key(image) != key(image, HOST | {"machine": "4712"})
+    assert key(image) != key(image, name="node2")
     assert key(image) != key(tmp_path / "link")
     assert key(image) == key(image, HOST | {"boot": "later", "mounts": "other"})
     nameless = HOST | {"machine": ""}
@@ -304,6 +305,29 @@ def test_what_is_too_old_goes(tmp_path):
     assert kept_images(tmp_path / "cache", images) == [1, 2]
 
 
+def test_no_host_fills_the_entry_of_another(tmp_path, image, settled):
+    """Though it says of itself and of its image what the other one says."""
+    settings = {"directory": str(tmp_path / "cache"), "size_gib": 1, "age_days": 1}
+    for host, name, origins in (
+        ("node2", "a", [""]),
+        ("node1", "b", [""]),
+        ("node1", "c", ["copy", "reflink"]),
+    ):
+        done = copy(image, tmp_path / name, cache=settings, source_host=host)
+        assert done.result["cached"] in origins
+    assert len(cached(tmp_path / "cache")) == 2
+
+
+def test_a_directory_below_a_link(tmp_path, image):
+    """It is filled and read as any other."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    kept = opened(tmp_path / "link" / "cache/")
+    assert take(kept, image, tmp_path / "a") == "filled"
+    assert take(kept, image, tmp_path / "b") == "hit"
+    assert len(cached(tmp_path / "real" / "cache")) == 1
+
+
 def test_a_directory_that_is_none_of_ours_is_refused(tmp_path):
     """A link, a file, somebody else's, or one that others may write to."""
     (tmp_path / "real").mkdir()
@@ -319,7 +343,7 @@ def test_a_directory_that_is_none_of_ours_is_refused(tmp_path):
     for name, reason in reasons.items():
         with pytest.raises(TmError, match=reason):
             opened(tmp_path / name)
-    with pytest.raises(TmError, match="no absolute path"):
+    with pytest.raises(TmError, match="not an absolute path"):
         cache.Cache("cache", 1, 1)
 
 

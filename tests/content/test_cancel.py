@@ -67,7 +67,7 @@ def under_way(image: Path, final: Path, forks: bool = False) -> Iterator[subproc
     """Give a controller once a segment is proven; its sender may be a fork of it."""
     final.parent.mkdir()
     send = {**SEND, "source": str(image)}
-    receive = {**PLACE, "destination": str(final)}
+    receive = {**PLACE, "source": str(image), "destination": str(final)}
     with subprocess.Popen(
         [sys.executable, "-c", CONTROLLER, json.dumps([send, receive, TOKEN, forks])],
         stdout=subprocess.PIPE,

@@ -114,14 +114,21 @@ def test_any_text_is_split_or_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("path", "saved"),
+    ("source", "destination", "saved"),
     [
-        ("/one/var/7/disk.3", True),
-        ("/one/var/7/images/disk.3", False),
-        ("/one/var/7/images", False),
-        ("/one/var/7/disk.3.bak", False),
+        ("/one/var/7/images/disk.3", "/one/var/7/disk.3", True),
+        ("/vms/7/images/other", "/one/var/7/disk.3", True),
+        ("/vms/7/images/disk.3", "/one/var/7/disk.3.bak", True),
+        ("/vms/7/images/disk.3", "/srv/images/saved.img", True),
+        ("/vms/7/images/disk.3", "/srv/images/disk.3", True),
+        ("/vms/7/images/disk.3", "/srv/images", True),
+        ("/vms/7/disk.3", "/srv/saved.img", True),
+        ("/vms/7/images/disk.3", "/one/var/7/images/disk.3", False),
+        ("/vms/7/images/disk.3", "/one/var/7/images", False),
+        ("/vms/7/images", "/one/var/7/images", False),
+        ("/one/var/7/images", "/one/var/7", False),
     ],
 )
-def test_a_disk_is_saved_where_it_leaves_the_images_of_its_vm(path, saved):
+def test_a_disk_is_saved_where_it_leaves_the_images_of_its_vm(source, destination, saved):
     """Only then does what a guest wrote become an image."""
-    assert FILTERS["saves_disk"](path) is saved
+    assert FILTERS["saves_disk"](source, destination) is saved

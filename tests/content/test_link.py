@@ -52,6 +52,18 @@ def test_a_missing_image_gets_no_link(tmp_path):
     assert not (tmp_path / "7").exists()
 
 
+def test_a_link_leads_past_links_that_somebody_may_redirect(source, tmp_path):
+    """The real path was judged, and is linked to; one to the name itself is left."""
+    (tmp_path / "way").symlink_to(tmp_path)
+    (tmp_path / "named").symlink_to("way/data.img")
+    result = run(tmp_path / "named", tmp_path / "disk.1")
+    assert result["tm_log"] == [f"linked disk.1 to {source}"]
+    assert (tmp_path / "disk.1").readlink() == source
+    assert run(tmp_path / "way" / "data.img", tmp_path / "disk.1")["changed"] is False
+    (tmp_path / "disk.2").symlink_to(tmp_path / "named")
+    assert run(tmp_path / "named", tmp_path / "disk.2")["changed"] is False
+
+
 def test_check_mode_makes_no_link(source, tmp_path):
     """It says what would be done."""
     result = run(source, tmp_path / "disk.1", check=True)

@@ -116,9 +116,12 @@ def send(python: str, source: Path, **rules: Any) -> bytes:
     return stream
 
 
-def receive(python: str, stream: bytes, destination: Path, **rules: Any) -> dict[str, Any]:
+def receive(
+    python: str, stream: bytes, source: Path, destination: Path, **rules: Any
+) -> dict[str, Any]:
     """Give what a receiver makes of a stream."""
-    place = {**IMAGE, "destination": str(destination), "into": False, "check": False, **rules}
+    place = {**IMAGE, "source_host": "node1", "source": str(source), **rules}
+    place.update(destination=str(destination), into=False, check=False)
     program = farside.program("stream", "receive", place)
     command = ["/bin/sh", "-c", farside.command(python)]
     done = subprocess.run(command, input=program + stream, capture_output=True, check=True)
@@ -135,7 +138,7 @@ def test_an_image_comes_over(python: str, tmp_path: Path) -> None:
     (images / "disk.1").symlink_to("/srv/data.img")
     rules = {"allowed_dirs": [str(tmp_path)], "source_dirs": [], "move": True}
     stream = send(python, images, **rules)
-    assert receive(python, stream, tmp_path / "to", **rules)["changed"]
+    assert receive(python, stream, images, tmp_path / "to", **rules)["changed"]
     assert (tmp_path / "to" / "disk.0").read_bytes() == (images / "disk.0").read_bytes()
     assert tree(tmp_path / "to") == ["disk.0", "disk.1"]
 
@@ -155,6 +158,6 @@ def test_the_second_image_comes_from_the_cache(python: str, settled: Path, tmp_p
     rules = {"allowed_dirs": [str(tmp_path)], "source_dirs": [], "move": False}
     stream = send(python, settled, **rules)
     for name, origins in (("disk.0", [""]), ("disk.1", ["copy", "reflink"])):
-        result = receive(python, stream, tmp_path / name, cache=cache, **rules)
+        result = receive(python, stream, settled, tmp_path / name, cache=cache, **rules)
         assert result["cached"] in origins
         assert (tmp_path / name).read_bytes() == settled.read_bytes()

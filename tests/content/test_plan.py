@@ -25,3 +25,13 @@ def test_a_move_between_hosts_is_no_move_within_one() -> None:
         plan.plan(MV, WAYS, "node1")
     planned = plan.plan({**MV, "source": "node1:/var/a"}, WAYS, "node1")
     assert (planned.plugin, planned.arguments["source"]) == ("one.tm.move", "/var/a")
+
+
+def test_a_disk_is_saved_into_a_repository_though_directories_are_shared() -> None:
+    """A DELETE of the VM's images follows; only what stays among them is left in its place."""
+    shared = {**WAYS, "vm_dir_shared": True}
+    disk = {**MV, "source": "fe:/var/7/images/disk.3"}
+    saved = plan.plan({**disk, "destination": "fe:/srv/images/saved.img"}, shared, "localhost")
+    assert (saved.plugin, saved.arguments["format"]) == ("one.tm.move", "probe")
+    stays = plan.plan({**disk, "destination": "fe:/vms/7/images/disk.3"}, shared, "localhost")
+    assert stays.plugin == "one.tm.log"

@@ -200,6 +200,44 @@ def test_a_received_move_saves_into_an_image_repository(world: Path) -> None:
     assert copied.result["destination"] == str(world / "repository" / "saved.img")
 
 
+def saving(world: Path) -> list[Callable[[Path], Any]]:
+    """Give both moves of a VM's disk into an image repository: within a host, and between two."""
+    source = world / "vms" / "7" / "images" / "disk.0"
+    rules = params(world, move=True, source_dirs=[str(world / "repository")])
+    return [
+        lambda path: _move(world, path, source_dirs=[str(world / "repository")]),
+        lambda path: taken(copy(source, path, **rules)),
+    ]
+
+
+def taken(copied: Any) -> Any:
+    """Give what a copy came to."""
+    if "error" in copied.last:
+        raise TmError(copied.last["error"]["message"])
+    return copied.result
+
+
+@pytest.mark.parametrize(
+    "name", [".ssh/authorized_keys", "files/.one/x", "id_rsa", "tls.key", "one_auth"]
+)
+def test_no_key_is_moved_into_a_repository(world: Path, name: str) -> None:
+    """A guest writes its disk; a home directory may be a repository."""
+    for save in saving(world):
+        do = lambda save=save: save(world / "repository" / name)  # noqa: E731
+        refused(world, do, "refused the destination .*into source_dirs .*named like a key")
+
+
+def test_no_image_of_a_repository_is_replaced(world: Path) -> None:
+    """Other VMs build on it; a move that is done stays done."""
+    before = (world / "repository" / "base.img").read_bytes()
+    for save in saving(world):
+        do = lambda save=save: save(world / "repository" / "base.img")  # noqa: E731
+        refused(world, do, "it exists, and MV replaces nothing in source_dirs")
+    assert (world / "repository" / "base.img").read_bytes() == before
+    for _again in range(2):
+        saving(world)[0](world / "repository" / "saved.img")
+
+
 def test_an_image_is_not_moved_out_of_a_repository(world: Path) -> None:
     """It would be gone for everybody else."""
     words = {"source": str(world / "repository" / "base.img"), "into": True}

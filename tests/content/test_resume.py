@@ -205,12 +205,20 @@ def test_any_doubt(image: Path, final: Path, doubt: Any) -> None:
 
 
 def test_another_source_begins_anew(image: Path, final: Path, tmp_path: Path) -> None:
-    """A like image of another path or another host is not continued."""
+    """A like image of another path is not continued."""
     copy(image, final, cut)
     other = tmp_path / "other.img"
     image.rename(other)
     assert copy(other, final).result["resumed"] == 0
     assert final.read_bytes() == other.read_bytes()
+
+
+def test_another_host_begins_anew(image: Path, final: Path) -> None:
+    """A host that says of itself and its image what another one said continues nothing of it."""
+    copy(image, final, cut, source_host="node2")
+    assert temporaries(final.parent) == ["part", "proven"]
+    assert copy(image, final).result["resumed"] == 0
+    assert final.read_bytes() == image.read_bytes()
 
 
 def test_a_directory_begins_anew(image: Path, tmp_path: Path) -> None:
@@ -251,7 +259,7 @@ def test_a_receiver_that_is_left_alone(tmp_path: Path, end: str, left: list[str]
     """It keeps what is proven if the connection goes, and nothing if it is told to end."""
     image, final = start_big(tmp_path)
     header = send(image, {})
-    with program("receive", {**PLACE, "destination": str(final)}) as process:
+    with program("receive", {**PLACE, "source": str(image), "destination": str(final)}) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(header)

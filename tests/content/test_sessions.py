@@ -95,7 +95,7 @@ def test_a_failed_copy_ends_it(session: subprocess.Popen[bytes], tmp_path: Path)
 
 def carry(here: Here, source: Path, final: Path) -> dict[str, Any]:
     """Carry an image."""
-    place = {**PLACE, "destination": str(final)}
+    place = {**PLACE, "source": str(source), "destination": str(final)}
     sender = Here()
     sender.is_ssh = False
     return relay.Relay(lambda **_progress: None, 60, PLACE["token"]).run(

@@ -149,6 +149,25 @@ def test_another_vm_s_disk_is_no_image(world: Path, read: Callable[..., None]) -
     read(world, world / "vms" / "8" / "disk.0")
 
 
+def test_only_whole_names_make_a_disk_another_vm_s(world: Path, read: Callable[..., None]) -> None:
+    """A directory whose name begins alike is none of images."""
+    place = world / "vms" / "8" / "images-done"
+    place.mkdir()
+    (place / "disk.0").write_text("saved")
+    read(world, place / "disk.0")
+
+
+def test_what_is_being_replaced_is_no_image(world: Path, read: Callable[..., None]) -> None:
+    """Another VM's images lie under a name of ours then, and whatever else has such a one."""
+    place = world / "vms" / "8" / ".tm-0a1b.old"
+    (world / "vms" / "8" / "images").rename(place)
+    refused(world, lambda: read(world, place / "disk.0"), "temporary name of the transfer driver")
+    (world / "repository" / ".tm-0a1b.part").write_text("half an image")
+    for more in ({}, {"source_dirs": [str(world / "repository")]}):
+        do = lambda more=more: read(world, world / "repository" / ".tm-0a1b.part", **more)  # noqa: E731
+        refused(world, do, "temporary name of the transfer driver")
+
+
 def test_a_site_that_names_its_repositories_has_no_others(
     world: Path, read: Callable[..., None]
 ) -> None:
@@ -203,12 +222,38 @@ def test_a_directory_of_files_holds_nothing_that_is_refused(
     """Neither keys, nor what the driver keeps; it is judged as a source itself."""
     home = world / "repository" / "home"
     (home / "me" / ".ssh").mkdir(parents=True)
-    (home / "me" / "ca.pem").write_text("a certificate, which is no secret")
     refused(world, lambda: use(world, home), "refused the source .*.ssh is in it")
     refused(world, lambda: use(world, world), f"{world}/etc is in it")
     refused(world, lambda: use(world, "/etc"), "/etc is the system's")
     refused(world, lambda: use(world, home / "me" / ".ssh"), "keys are kept in .ssh")
+    (home / "me" / "ca.pem").write_text("a certificate, which is no secret")
     use(world, home, source_dirs=[str(world / "repository")])
+
+
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_directory_of_files_holds_nothing_named_like_a_key(
+    world: Path, use: Callable[..., None]
+) -> None:
+    """Each name in it is judged as a source's is."""
+    home = world / "repository" / "home"
+    (home / "me").mkdir(parents=True)
+    for name in ("tls.key", "one.db", ".tm-0a1b.part"):
+        (home / "me" / name).write_text("s3cret")
+        refused(world, lambda: use(world, home), f"refused the source .*{name} is in it")
+        (home / "me" / name).unlink()
+    use(world, home)
+
+
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_directory_of_files_is_no_other_vm_s(world: Path, use: Callable[..., None]) -> None:
+    """Neither by itself, nor by the images that it holds."""
+    for source in ("vms", "vms/8", "vms/8/images"):
+        do = lambda source=source: use(world, world / source)  # noqa: E731
+        refused(world, do, "it is a disk of VM 8")
 
 
 def test_an_image_holds_the_files_of_the_directory_that_was_judged(world: Path) -> None:

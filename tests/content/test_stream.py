@@ -50,11 +50,17 @@ def send(source: Path) -> bytes:
     return data
 
 
-def receive(stream: bytes, destination: Path) -> dict[str, Any]:
+def place_of(source: Path, destination: Path) -> dict[str, Any]:
+    """Give the configuration of a receiver."""
+    config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
+    config.update(source_host="node1", source=str(source), destination=str(destination))
+    return dict(config, into=False, move=False, check=False)
+
+
+def receive(stream: bytes, source: Path, destination: Path) -> dict[str, Any]:
     """Give the last message of a receiver of a stream."""
     messages: list[dict[str, Any]] = []
-    config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
-    config.update(destination=str(destination), into=False, move=False, check=False)
+    config = place_of(source, destination)
     receiver.run(dict(config, allowed_dirs=ANYWHERE), io.BytesIO(stream), messages.append)
     return messages[-1]
 
@@ -70,7 +76,7 @@ def image(tmp_path: Path) -> Path:
 def test_there_and_back(image: Path, tmp_path: Path) -> None:
     """What is sent is received, behind any noise."""
     final = tmp_path / "new" / "disk.0"
-    message = receive(b"Welcome\nlast login" + send(image), final)
+    message = receive(b"Welcome\nlast login" + send(image), image, final)
     assert message["result"]["bytes"] == 48 * PIECE + 3
     assert final.read_bytes() == image.read_bytes()
 
@@ -81,7 +87,7 @@ def test_flipped_bit_before_the_data(image: Path, tmp_path: Path, place: int, bi
     """A bit flipped in the offer is found, and nothing is made."""
     stream = bytearray(streams.send(image, {}))
     stream[place % len(stream)] ^= 1 << bit
-    message = receive(bytes(stream), tmp_path / "new" / "disk.0")
+    message = receive(bytes(stream), image, tmp_path / "new" / "disk.0")
     # Only a flip in front of the magic line is none.
     assert message["error"]["message"] or place == 0
     assert not list(tmp_path.rglob("disk.0"))
@@ -136,13 +142,29 @@ def test_link_in_the_way(way: str) -> None:
         entries.Tree.from_json([[*row, 0, 0, 0, "/etc", 0, 0, 0] for row in rows])
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "..", ".", ""])
-def test_name_out_of_the_destination(tmp_path: Path, name: str) -> None:
-    """A source's name that could lead out of the destination is refused."""
-    offer = placing.Offer(name, "/x", None, {})
-    config = {"destination": str(tmp_path), "into": True, "move": False}
-    with pytest.raises(TmError, match="is no name"):
+@pytest.mark.parametrize("path", ["/etc/passwd", "/x/other", "/x/../y", "y", "/x/y/", ""])
+def test_another_path_than_asked_for(tmp_path: Path, path: str) -> None:
+    """A source's host does not choose what is made: another name or directory is refused."""
+    offer = placing.Offer(path, None, {})
+    config = {"source": "/x//y", "destination": str(tmp_path), "into": True, "move": False}
+    with pytest.raises(TmError, match="for /x/y;"):
         placing.find_place(config, offer)
+    assert placing.name_of(config["source"], offer._replace(path="/x/y")) == "y"
+
+
+@pytest.mark.parametrize("into", [True, False])
+def test_a_move_lands_under_the_name_asked_for(tmp_path: Path, into: bool) -> None:
+    """A host that sends another image by another name gets nothing made or replaced."""
+    (tmp_path / "to").mkdir()
+    for name in ("disk.1", "to/disk.1"):
+        (tmp_path / name).write_bytes(name.encode())
+    asked, final = tmp_path / "disk.0", tmp_path / "to" / ("" if into else "disk.0")
+    place = dict(place_of(asked, final), into=into, move=True, allowed_dirs=ANYWHERE)
+    messages: list[dict[str, Any]] = []
+    receiver.run(place, io.BytesIO(send(tmp_path / "disk.1")), messages.append)
+    assert f"disk.1' for {asked}" in messages[-1]["error"]["message"]
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["disk.1"]
+    assert (tmp_path / "to" / "disk.1").read_bytes() == b"to/disk.1"
 
 
 def test_state(image: Path) -> None:
@@ -176,8 +198,7 @@ def move_over_the_wire(source: Path, destination: Path) -> dict[str, Any]:
         if "answer" in message:
             os.write(back[1], json.dumps(message).encode() + b"\n")
 
-    place: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
-    place.update(destination=str(destination), into=True, move=True, check=False)
+    place = dict(place_of(source, destination), into=True, move=True)
     with os.fdopen(forward[0], "rb") as stream:
         receiver.run(dict(place, allowed_dirs=[str(destination.parent)]), stream, tell)
     os.close(back[1])
@@ -237,8 +258,7 @@ def test_a_slow_flush_is_no_silence(
     monkeypatch.setattr(telling, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(os, "fsync", lambda descriptor: [time.sleep(0.1), flush(descriptor)])
     messages: list[dict[str, Any]] = []
-    config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
-    config.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
+    config = place_of(image, tmp_path / "x")
     receiver.run(dict(config, allowed_dirs=ANYWHERE), io.BytesIO(stream), messages.append)
     assert [message for message in messages if "progress" in message]
     assert "result" in messages[-1]
@@ -255,10 +275,9 @@ def test_full_in_the_middle(image: Path, tmp_path: Path) -> None:
     head = frames.FRAME.pack(frames.HEADER, 0, len(body))
     check = frames.CHECK.pack(frames.check_of(frames.HEADER, 0, body))
     stream.write_bytes(b"".join([b"\n", frames.MAGIC, head, check, body, same, rest]))
-    config: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
     small = tmp_path / "small"
     small.mkdir()
-    config.update(destination=f"{small}/disk.0", into=False, move=False, check=False)
+    config = place_of(image, small / "disk.0")
     program = tmp_path / "program"
     program.write_bytes(farside.program("stream", "receive", dict(config, allowed_dirs=ANYWHERE)))
     script = (
@@ -285,8 +304,7 @@ def test_memory(tmp_path: Path) -> None:
             file.write(block)
         file.truncate(1 << 40)
     config = {"source": str(source), **SEND}
-    place: dict[str, Any] = dict.fromkeys(("mode", "owner", "group"))
-    place.update(destination=str(tmp_path / "x"), into=False, move=False, check=False)
+    place = place_of(source, tmp_path / "x")
     last, peak = run_both(config, dict(place, allowed_dirs=ANYWHERE))
     assert last["result"]["bytes"] == 512 * MIB
     assert peak < 64 * MIB

@@ -101,7 +101,8 @@ class Memory:
         assert self.most < self.first + SPARE_MIB
 
 
-@pytest.mark.parametrize("count", [10_500, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [10_500, 100_000])
 def test_playbook_that_says_too_much(site: Site, count: int) -> None:
     """100,000 log lines, one of 10 MB: the first 10,000 of an action, and a note of the rest."""
     write_program(site, "loud.yml", LOUD.replace("COUNT", str(count)))

@@ -49,7 +49,7 @@ _OF_PROTOCOL = re.compile(
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Keys, and texts, that mean something.
-_OFFERED = ("entries", "name", "path", "host", "backing", "settled", "file", "directory", "link")
+_OFFERED = ("entries", "path", "host", "backing", "settled", "file", "directory", "link")
 _ANSWERED = (
     *("result", "error", "progress", "log", "answer", "gone", "elsewhere", "side", "lost", "bytes"),
     *("message", "detail", "done", "size", "begun", "code", "changed", "tm_log", "failed", "msg"),

@@ -133,14 +133,42 @@ def test_a_job_names_the_hosts_that_it_copies_to_or_from(site, line, hosts):
     assert _job(site, line).copies == hosts
 
 
-@pytest.mark.parametrize(("model", "hosts"), [("nfs", ()), ("ssh", ("localhost", "node1"))])
-def test_links_of_a_shared_repository_copy_nothing(tmp_path, model, hosts):
+@pytest.mark.parametrize(
+    ("model", "hosts", "fetched"),
+    [
+        ("nfs", (), ("localhost",)),
+        ("shared", (), ("node1",)),
+        ("ssh", ("localhost", "node1"), ("node1",)),
+    ],
+)
+def test_links_of_a_shared_repository_copy_nothing(tmp_path, model, hosts, fetched):
     """LN of our own playbooks copies in the ssh model, or from a URL, and nowhere else."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "tm.conf").write_text(f"LN = {model}/ln.yml\n")
     site = load_configuration("tm.conf", {"ONE_LOCATION": str(tmp_path)})
     assert _job(site, "LN localhost:/a node1:/b").copies == hosts
-    assert _job(site, "LN ftp://x/a node1:/b").copies == ("node1",)
+    assert _job(site, "LN ftp://x/a node1:/b").copies == fetched
+
+
+@pytest.mark.parametrize("model", ["nfs", "dummy"])
+def test_our_playbooks_of_these_models_are_at_work_on_the_front_end_alone(tmp_path, model):
+    """Whatever host an action names; a site's own playbook is at work where its words say."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "own.yml").touch()
+    lines = [f"{verb.value} = {model}/{verb.value.lower()}.yml\n" for verb in Verb]
+    lines = [line for line in lines if not line.startswith("DELETE")]
+    (tmp_path / "etc" / "tm.conf").write_text("".join([*lines, "DELETE = own.yml\n"]))
+    (tmp_path / "etc" / "clone.conf").write_text("CLONE = own.yml\n")
+    site = load_configuration("tm.conf", {"ONE_LOCATION": str(tmp_path)})
+    for line in ("CLONE fe:/a node1:/b", "CLONE node1:/a node1:/b", "LN ftp://x/a node1:/b"):
+        job = _job(site, line)
+        assert (job.hosts, job.copies) == ((), ("localhost",))
+    for line in ("LN fe:/a node1:/b", "MKSWAP 16 node1:/b", "MV node1:/a node2:/b"):
+        job = _job(site, line)
+        assert (job.hosts, job.copies) == ((), ())
+    assert _job(site, "MKSWAP 16 node1:/b\nDELETE node2:/b").hosts == ("node2",)
+    own = load_configuration("clone.conf", {"ONE_LOCATION": str(tmp_path)})
+    assert _job(own, "CLONE node1:/a node2:/b").copies == ("node1", "node2")
 
 
 def test_both_forms_of_mkimage(site):

@@ -301,7 +301,7 @@ def test_settings_become_options_and_variables(site):
         "tm_front_ends": list(configuration.front_ends),
         "tm_allowed_dirs": [str(site.parents[1] / "var"), "/srv/vms"],
         "tm_allowed_for": {"MV": ["/srv/saved"]},
-        "tm_own_paths": [str(site.parent), str(site), str(site / "hosts.yml")],
+        "tm_own_paths": [str(site.parent), str(site), str(site / "hosts.yml"), "/srv/cache"],
         "tm_source_dirs": ["/srv/images"],
         "tm_url_schemes": ["https"],
         "tm_url_hosts": ["*.example.org"],
@@ -350,3 +350,23 @@ def test_loading_imports_nothing_heavy(site):
     if sys.version_info < (3, 11):
         heavy.remove("subprocess")  # its uuid, which msgspec needs, imports it
     assert not heavy & set(done.stdout.split())
+
+
+def test_a_map_beside_the_directories_of_vms_leaves_them_theirs(site):
+    """Its own files are the driver's, and no VM's directory is."""
+    var = site.parents[1] / "var"
+    var.mkdir()
+    for name, text in (("tm.conf", MAP), ("settings.yml", f"content: {site}/content\n")):
+        (var / name).write_text(text)
+    (var / "clone.yml").touch()
+    own = _load(site, str(var / "tm.conf")).defaults["tm_own_paths"]
+    assert own == [str(site.parent), *(str(var / n) for n in ("tm.conf", "tmrc", "settings.yml"))]
+    (var / "settings.yml").write_text(
+        f"content: {site}/content\nallowed_dirs: [/vms]\nallowed_for: {{MV: [{var}/saved]}}\n"
+    )
+    assert str(var) not in _load(site, str(var / "tm.conf")).defaults["tm_own_paths"]
+    (var / "settings.yml").write_text(f"content: {site}/content\nallowed_dirs: [/vms]\n")
+    assert _load(site, str(var / "tm.conf")).defaults["tm_own_paths"] == [
+        str(site.parent),
+        str(var),
+    ]

@@ -168,14 +168,22 @@ def test_a_slot_kept_for_an_older_transfer_is_told_as_such(
     """What waits for a host that nobody copies to yet says that an older transfer comes first."""
     monkeypatch.chdir(tmp_path)
     stage = Stage(tmp_path, "copies: {per_host: 1}\n")
-    stage.transfer(1, "CLONE localhost:/images/a node1:/vms/1/disk.0\n")
-    stage.transfer(2, "MV node1:/vms/2/images node2:/vms/2/images\n")
-    stage.transfer(3, "CLONE localhost:/images/a node2:/vms/3/disk.0\n")
-    assert stage.hear_all(2) == [
-        "LOG I 2 waiting: 1 transfer copies to or from node1 already (setting copies.per_host)",
-        "LOG I 3 waiting: an older transfer comes first at node2 (setting copies.per_host)",
-    ]
-    for _ in range(3):
+    for vm_id, host in ((1, "node1"), (2, "node1"), (3, "node2")):
+        stage.transfer(vm_id, f"CLONE localhost:/images/a {host}:/vms/{vm_id}/disk.0\n")
+    stage.transfer(4, "MV node1:/vms/4/images node2:/vms/4/images\n")
+    first, third = stage.engine.next_run(), stage.engine.next_run()
+    assert (first.job.vm_id, third.job.vm_id) == (1, 3)
+    first.finish()
+    second = stage.engine.next_run()
+    stage.transfer(3, "MKSWAP 16 node3:/vms/3/disk.1\n")
+    third.finish()
+    stage.engine.next_run().finish()  # younger work of its VM: the third is over
+    assert len(stage.hear_all(5)) == 5
+    stage.transfer(5, "CLONE localhost:/images/a node2:/vms/5/disk.0\n")
+    older = "an older transfer comes first at node2 (setting copies.per_host)"
+    assert stage.hear() == f"LOG I 5 waiting: {older}"
+    second.finish()
+    for _ in range(2):
         stage.engine.next_run().finish()
     assert len(stage.hear_all(3)) == 3
     stage.close()

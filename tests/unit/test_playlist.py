@@ -51,7 +51,7 @@ def test_texts_that_yaml_takes_for_tags_come_back(tmp_path: Path, text: str) -> 
         tmp_path, job({"tm_arguments": [text]}, {"tm_url_hosts": [text]}), "marker"
     )
     assert DataLoader().load_from_file(str(path))[1]["vars"] == {"tm_arguments": [text]}
-    group = DataLoader().load_from_file(str(tmp_path / "inventory.yml"))["all"]
+    group = DataLoader().load_from_file(str(tmp_path / "inventory.json"))["all"]
     assert group["vars"]["tm_url_hosts"] == [text]
 
 

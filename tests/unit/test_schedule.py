@@ -289,40 +289,136 @@ def test_one_end_may_start_several(piece: Callable[[str], Piece]) -> None:
 
 
 def test_what_needs_two_hosts_is_not_passed_by_for_ever(piece: Callable[[str], Piece]) -> None:
-    """The oldest that waits keeps one slot free on each of its hosts, and no more than one."""
+    """Once each of its hosts has ended something, one slot is kept free on each, and no more."""
     schedule = Schedule(9, lambda _host: 2)
-    on_a, on_b = [piece(f"a{n}") for n in range(2)], [piece(f"b{n}") for n in range(3)]
+    on_a, on_b = [piece(f"a{n}") for n in range(4)], [piece(f"b{n}") for n in range(4)]
     both = piece("both")
-    for number, work in enumerate(on_a):
-        schedule.submit(number, work, ["a"])
-    schedule.submit(10, both, ["a", "b"])
-    for number, work in enumerate(on_b):
-        schedule.submit(20 + number, work, ["b"])
-    assert on_b[0].started.wait(SECONDS)
-    assert not on_b[1].started.wait(0.05), "the slot on b that is kept was given away"
+    copy(schedule, 0, on_a[:2], "a")
+    copy(schedule, 20, on_b[:2], "b")
+    copy(schedule, 10, [both], "a", "b")
+    copy(schedule, 2, on_a[2:], "a")
+    copy(schedule, 22, on_b[2:], "b")
+    assert all(work.started.wait(SECONDS) for work in (*on_a[:2], *on_b[:2]))
+    on_a[0].end()
+    assert on_a[2].started.wait(SECONDS), "it is kept from others before b has ended anything"
+    on_b[0].end()
+    assert not on_b[2].started.wait(0.05), "the slot on b that is kept was given away"
+    on_b[1].end()
+    assert on_b[2].started.wait(SECONDS), "more than one slot is kept on b"
     on_a[1].end()
     assert both.started.wait(SECONDS)
-    both.end()
-    assert on_b[1].started.wait(SECONDS)
-    for work in (*on_a, *on_b):
+    assert not on_a[3].started.is_set()
+    for work in (both, *on_a, *on_b):
         work.end()
+    assert on_a[3].started.wait(SECONDS)
+    assert on_b[3].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
+@pytest.mark.parametrize("per_host", [1, 2])
+def test_two_hosts_that_are_never_idle_serve_what_needs_both(
+    piece: Callable[[str], Piece], per_host: int
+) -> None:
+    """Where each piece that ends has a successor waiting, work for both starts all the same."""
+    schedule = Schedule(9, lambda _host: per_host)
+    queues = {host: [piece(f"{host}{n}") for n in range(20)] for host in "ab"}
+    both = piece("both")
+    for number, (host, pieces) in enumerate(queues.items()):
+        copy(schedule, 100 * number, pieces[:per_host], host)
+    copy(schedule, 900, [both], "a", "b")
+    for number, (host, pieces) in enumerate(queues.items()):
+        copy(schedule, 100 * number + 50, pieces[per_host:], host)
+    for number in range(20):
+        for pieces in queues.values():
+            if not both.started.wait(0.01) and pieces[number].started.is_set():
+                pieces[number].end()
+    assert both.started.is_set()
+    assert running(queues["a"]) < 20
+    assert running(queues["b"]) < 20
+    for work in (both, *queues["a"], *queues["b"]):
+        work.end()
+    assert queues["a"][19].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
+def test_what_waits_for_a_dead_host_keeps_no_slot_of_the_front_end(
+    piece: Callable[[str], Piece],
+) -> None:
+    """Four copies hang and a fifth waits: the front-end's fifth slot serves the other hosts.
+
+    That the host has ended a copy before it died makes no difference.
+    """
+    schedule = Schedule(10, lambda host: 5 if host == "localhost" else 4)
+    dead = [piece(f"dead{number}") for number in range(9)]
+    copy(schedule, 0, dead, "localhost", "dead")
+    assert all(work.started.wait(SECONDS) for work in dead[:4])
+    dead[0].end()
+    assert dead[4].started.wait(SECONDS)
+    alive = [piece(f"node{number}") for number in range(6)]
+    for number, work in enumerate(alive):
+        copy(schedule, 100 + number, [work], "localhost", f"node{number}")
+    for work in alive:
+        assert work.started.wait(SECONDS), f"{work.name} waits for the dead host"
+        work.end()
+    assert running(dead) == 5
+    for work in dead:
+        work.end()
+    assert dead[8].started.wait(SECONDS)
+    assert schedule.close(SECONDS)
+
+
+def test_what_waits_for_a_dead_host_keeps_no_slot_of_another(
+    piece: Callable[[str], Piece],
+) -> None:
+    """With one slot for each host, a move from a dead host waits alone, and others get their turn.
+
+    Among those others is one that needs two hosts: slots are kept for it instead.
+    """
+    schedule = Schedule(10, lambda host: 0 if host == "localhost" else 1)
+    hanging, move, both = piece("hanging"), piece("dead to b"), piece("b to c")
+    on_b, on_c = [piece(f"b{n}") for n in range(3)], [piece(f"c{n}") for n in range(3)]
+    copy(schedule, 1, [hanging], "localhost", "dead")
+    copy(schedule, 2, [move], "dead", "b")
+    copy(schedule, 10, on_b[:1], "localhost", "b")
+    copy(schedule, 20, on_c[:1], "localhost", "c")
+    copy(schedule, 3, [both], "b", "c")
+    copy(schedule, 11, on_b[1:], "localhost", "b")
+    copy(schedule, 21, on_c[1:], "localhost", "c")
+    assert on_b[0].started.wait(SECONDS)
+    assert on_c[0].started.wait(SECONDS)
+    on_b[0].end()
+    assert on_b[1].started.wait(SECONDS)
+    on_c[0].end()
+    assert not on_c[1].started.wait(0.05), "nothing is kept for what needs two living hosts"
+    on_b[1].end()
+    assert both.started.wait(SECONDS)
+    assert not move.started.is_set()
+    for work in (hanging, move, both, *on_b, *on_c):
+        work.end()
+    assert move.started.wait(SECONDS)
     assert on_b[2].started.wait(SECONDS)
+    assert on_c[2].started.wait(SECONDS)
     assert schedule.close(SECONDS)
 
 
 def test_what_is_dropped_keeps_no_slot(piece: Callable[[str], Piece]) -> None:
     """When the oldest that waits is cancelled, the slot that it kept is given to the next."""
     schedule = Schedule(9, lambda _host: 1)
-    running, both, after = piece("a"), piece("both"), piece("b")
-    schedule.submit(1, running, ["a"])
-    schedule.submit(2, both, ["a", "b"])
-    schedule.submit(3, after, ["b"])
-    assert running.started.wait(SECONDS)
-    assert not after.started.wait(0.05)
+    on_a, on_b = [piece("a0"), piece("a1")], [piece("b0"), piece("b1")]
+    copy(schedule, 10, on_a[:1], "a")
+    copy(schedule, 20, on_b[:1], "b")
+    copy(schedule, 2, [piece("both")], "a", "b")
+    copy(schedule, 11, on_a[1:], "a")
+    copy(schedule, 21, on_b[1:], "b")
+    assert on_a[0].started.wait(SECONDS)
+    on_a[0].end()
+    assert on_a[1].started.wait(SECONDS)
+    on_b[0].end()
+    assert not on_b[1].started.wait(0.05)
     schedule.cancel(2)
-    assert after.started.wait(SECONDS)
-    running.end()
-    after.end()
+    assert on_b[1].started.wait(SECONDS)
+    for work in (*on_a, *on_b):
+        work.end()
     assert schedule.close(SECONDS)
 
 
@@ -342,6 +438,12 @@ def test_a_dead_host_holds_no_more_than_its_own_slots(piece: Callable[[str], Pie
     for work in dead:
         work.end()
     assert schedule.close(SECONDS)
+
+
+def copy(schedule: Schedule, first_vm: int, pieces: list[Piece], *hosts: str) -> None:
+    """Submit pieces for VMs of their own that copy to or from hosts."""
+    for number, work in enumerate(pieces):
+        schedule.submit(first_vm + number, work, copies=hosts)
 
 
 def submit(schedule: Schedule, first_vm: int, pieces: list[Piece], *hosts: str) -> None:
@@ -390,8 +492,10 @@ def test_what_needs_two_busy_hosts_gets_its_turn(piece: Callable[[str], Piece]) 
     submit(schedule, 30, on_a[1:], "a")
     submit(schedule, 40, on_b[1:], "b")
     on_a[0].end()
-    assert not on_a[1].started.wait(0.05), "younger work passed by"
+    assert on_a[1].started.wait(SECONDS), "b has ended nothing yet"
     on_b[0].end()
+    assert not on_b[1].started.wait(0.05), "younger work passed by"
+    on_a[1].end()
     assert both.started.wait(SECONDS)
     for work in (both, *on_a, *on_b):
         work.end()
