@@ -141,7 +141,8 @@ def far_side(is_slow: bool) -> Iterator[tuple[Path, Reached]]:
 @contextmanager
 def driver(directory: Path, reached: Reached) -> Iterator[Oned]:
     """Give a driver that runs as under oned, warm, and may move what is below ``var``."""
-    settings = f"engine: {{warm: true}}\nallowed_dirs: [{directory}/var]\n"
+    places = f"[{directory}/var]"
+    settings = f"engine: {{warm: true}}\nallowed_for: {{CLONE: {places}, MV: {places}}}\n"
     site = Site(directory / "site", "ssh").install(settings, inventories=[reached.inventory])
     with site.start() as oned:
         oned.wait_warm()
