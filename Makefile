@@ -1,6 +1,8 @@
 # Everything is made below .venv; PYTHON may name another interpreter, 3.10 or newer.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+# Tests wait for hosts and disks more than they compute.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \
@@ -32,11 +34,11 @@ demo: $(VENV)/installed ## install into .venv and carry one VM through its whole
 
 test: $(VENV)/tools ## install what the tests need and run them all, but the long ones
 	@tools/prerequisites tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 faults: $(VENV)/tools ## all the harm of docs/reliability.md in full: kills, cuts, cancels (hours)
 	@tools/prerequisites tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m long
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long
 
 fuzz: $(VENV)/tools ## give parsers what nobody meant, for SECONDS=600
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[fuzz]'

@@ -174,7 +174,7 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module", params=["warm", "cold"])
+@pytest.fixture(scope="module", params=["warm", pytest.param("cold", marks=pytest.mark.long)])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Give a site with secrets, its driver's own log on, whose runs start warm or cold."""
     if reason := missing_for_hosts():
