@@ -106,7 +106,9 @@ def test_a_run_that_fails_leaves_none(site: Site, oned: Oned, nodes: dict[str, S
     assert oned.transfer(9, clone(site, 9)).ok
 
 
-@pytest.mark.parametrize("victim", ["tm-worker", "tm-warm", "session"])
+@pytest.mark.parametrize(
+    "victim", ["tm-worker", "session", pytest.param("tm-warm", marks=pytest.mark.long)]
+)
 def test_killed_users(site: Site, oned: Oned, nodes: dict[str, SshHost], victim: str) -> None:
     """Whoever is killed in mid-copy: one reply, the session ends, and the next run is fine."""
     host = nodes["node1"]

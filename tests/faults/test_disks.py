@@ -10,6 +10,7 @@ import pytest
 from tests.faults.ground import Ground, Task
 from tests.faults.steps import Steps, missing_for_steps
 from tests.support.oned import Oned, Reply
+from tests.support.processes import wait_until
 
 Make = Callable[..., Ground]
 
@@ -50,6 +51,8 @@ def test_call_fails(make_ground: Make, steps: Steps, verb: str) -> None:
             task = ground.task(verb, vm_id)
             if calls != MAKE:  # else the flush of its directory is what fails
                 ground.at(ground.host, ground.disk(vm_id).parent).mkdir(parents=True)
+            # A session that was kept is not traced.
+            wait_until(lambda: not ground.processes(oned.location))
             with steps.failing(calls, error):
                 reply = carry_out(oned, task)
             print(calls, error, reply)  # noqa: T201 - shown where a test fails
