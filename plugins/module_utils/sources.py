@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Iterable, Iterator, Tuple
 
-from ansible_collections.one.tm.plugins.module_utils import paths
+from ansible_collections.one.tm.plugins.module_utils import paths, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.policy import (
     KEY_FILE,
@@ -23,7 +23,6 @@ from ansible_collections.one.tm.plugins.module_utils.policy import (
 __metaclass__ = type
 
 SYSTEM = ("/etc", "/root", "/proc", "/sys", "/dev")
-TEMPORARY = ".tm-"
 SETTING = "see the setting source_dirs"
 
 
@@ -124,7 +123,7 @@ def _kept_from_all(path: str) -> str:
         if part in KEYS:
             return "keys are kept in %s; %s" % (part, SETTING)
         # Images that are being replaced lie under such a name, whosever they are.
-        if part.startswith(TEMPORARY):
+        if temporary.NAME.match(part):
             return "%s is a temporary name of the transfer driver's; %s" % (part, SETTING)
     return ""
 

@@ -159,12 +159,13 @@ def test_only_whole_names_make_a_disk_another_vm_s(world: Path, read: Callable[.
 
 def test_what_is_being_replaced_is_no_image(world: Path, read: Callable[..., None]) -> None:
     """Another VM's images lie under a name of ours then, and whatever else has such a one."""
-    place = world / "vms" / "8" / ".tm-0a1b.old"
+    place = world / "vms" / "8" / ".tm-0a1b2c3d4e5f6071.old"
     (world / "vms" / "8" / "images").rename(place)
     refused(world, lambda: read(world, place / "disk.0"), "temporary name of the transfer driver")
-    (world / "repository" / ".tm-0a1b.part").write_text("half an image")
+    part = world / "repository" / ".tm-0a1b2c3d4e5f6071.part"
+    part.write_text("half an image")
     for more in ({}, {"source_dirs": [str(world / "repository")]}):
-        do = lambda more=more: read(world, world / "repository" / ".tm-0a1b.part", **more)  # noqa: E731
+        do = lambda more=more: read(world, part, **more)  # noqa: E731
         refused(world, do, "temporary name of the transfer driver")
 
 
@@ -239,7 +240,7 @@ def test_a_directory_of_files_holds_nothing_named_like_a_key(
     """Each name in it is judged as a source's is."""
     home = world / "repository" / "home"
     (home / "me").mkdir(parents=True)
-    for name in ("tls.key", "one.db", ".tm-0a1b.part"):
+    for name in ("tls.key", "one.db", ".tm-0a1b2c3d4e5f6071.part"):
         (home / "me" / name).write_text("s3cret")
         refused(world, lambda: use(world, home), f"refused the source .*{name} is in it")
         (home / "me" / name).unlink()
