@@ -171,7 +171,8 @@ def test_script_of_a_gigabyte(site: Site) -> None:
         assert "is larger than 1048576 bytes" in reply.reason
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [4, 60])
 def test_oned_reads_nothing_for_a_while(site: Site, seconds: int) -> None:
     """A slow oned costs old log lines, of which a note tells, and no reply; stdin is read on."""
     write_program(site, "chat", CHATTING)

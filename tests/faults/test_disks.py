@@ -40,9 +40,8 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "verb", ["CLONE", *(pytest.param(v, marks=pytest.mark.long) for v in ("MKSWAP", "MKIMAGE"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("verb", ["CLONE", "MKSWAP", "MKIMAGE"])
 def test_call_fails(make_ground: Make, steps: Steps, verb: str) -> None:
     """No space in the middle, at the flush; quota; permission; read-only: told with directory."""
     ground = make_ground(more=(steps.inventory,), warm=True)
