@@ -80,9 +80,7 @@ class KeptProcess:
 
     def poll(self) -> Optional[int]:
         """Return None while it runs, and then 255: only who started it could know."""
-        waiting = select.poll()
-        waiting.register(self.end, select.POLLIN)
-        return 255 if waiting.poll(0) else None
+        return 255 if self._has_ended(0) else None
 
     def wait(self, timeout: Optional[float] = None) -> int:
         """Wait until it has ended, and return 255.
@@ -93,8 +91,11 @@ class KeptProcess:
         Raises:
             TimeoutExpired: it has not ended by then.
         """
-        waiting = select.poll()
-        waiting.register(self.end, select.POLLIN)
-        if not waiting.poll(None if timeout is None else timeout * 1000):
+        if not self._has_ended(timeout):
             raise subprocess.TimeoutExpired("session", timeout or 0)
         return 255
+
+    def _has_ended(self, timeout: Optional[float]) -> bool:
+        waiting = select.poll()
+        waiting.register(self.end, select.POLLIN)
+        return bool(waiting.poll(None if timeout is None else timeout * 1000))

@@ -4,11 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.faulty import descendants, name, programs
 from tests.support.hosts import SshHost, children_of
 from tests.support.oned import Oned
 from tests.support.processes import alive, wait_until
@@ -39,23 +39,9 @@ def oned(site: Site, nodes: dict[str, SshHost]) -> Iterator[Oned]:
 
 
 def sessions(host: SshHost) -> set[int]:
-    """Give the Python programs on a host that no other such program has started."""
-    pythons = {pid for pid in host.descendants() if is_session(pid)}
-    return {pid for pid in pythons if parent(pid) not in pythons}
-
-
-def is_session(pid: int) -> bool:
-    """Tell whether a process is a program of ours."""
-    with suppress(OSError):
-        return b"zlib.decompress" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
-def parent(pid: int) -> int:
-    """Give the parent of a process, or 0 if it has ended."""
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+    """Give our programs on a host that no other one of them has started."""
+    ours = set(programs(host.descendants()))
+    return ours - {child for pid in ours for child in children_of(pid)}
 
 
 def clone(site: Site, vm_id: int) -> str:
@@ -118,28 +104,13 @@ def test_killed_users(site: Site, oned: Oned, nodes: dict[str, SshHost], victim:
     oned.submit(8, f"CLONE fe:{site.images}/long.img {disk}\n")
     wait_until(lambda: list(host.path(site.vm_dir(8)).rglob(".tm-*.part")))
     assert sessions(host) == {first}
-    named = [pid for pid in descendants(oned.process.pid) if comm(pid) == victim]
+    named = [pid for pid in descendants(oned.process.pid) if name(pid) == victim]
     for pid in [first] if victim == "session" else named:
         os.kill(pid, signal.SIGKILL)
     reply = oned.wait_reply(8)
     assert reply.ok == (victim == "tm-warm"), reply
     wait_until(lambda: not alive(first), 5)
     assert oned.transfer(9, clone(site, 9)).ok
-
-
-def descendants(pid: int) -> list[int]:
-    """Give all that a process, or one that it has started, has started."""
-    found = list(children_of(pid))
-    for child in found:
-        found.extend(children_of(child))
-    return found
-
-
-def comm(pid: int) -> str:
-    """Give the name of a process, as ps(1) shows it."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 def test_the_end_of_the_driver(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
