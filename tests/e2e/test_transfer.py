@@ -123,11 +123,11 @@ def outcome(output: str, errors: str) -> Outcome:
 @pytest.fixture
 def world(front_end: Path, nodes: dict[str, SshHost], inventory: Path) -> Iterator[World]:
     """Give two hosts and a front-end without files."""
+    for host in nodes.values():
+        host.empty()
     yield World(front_end, nodes, (inventory,))
     for host in nodes.values():
-        for entry in host.private.iterdir():
-            linked = entry.is_symlink()
-            shutil.rmtree(entry) if entry.is_dir() and not linked else entry.unlink()
+        host.empty()
 
 
 def dense(path: Path) -> None:

@@ -68,6 +68,7 @@ def test_playbooks_by_name(binaries: Path, tmp_path: Path) -> None:
     variables = {
         "tm_source": f"localhost:{tmp_path}/a.img",
         "tm_destination": f"localhost:{tmp_path}/7/images/disk.0",
+        "tm_allowed_dirs": [str(tmp_path / "7")],
     }
     subprocess.run(
         [str(binaries / "ansible-playbook"), "one.tm.nfs.clone", "-e", json.dumps(variables)],

@@ -41,8 +41,7 @@ def make_ground(
 
     yield make
     for host in nodes.values():
-        for entry in host.private.iterdir():
-            host.run("rm", "-rf", "--", str(host.cloud / entry.name))
+        host.empty()
 
 
 @pytest.fixture(params=["warm", pytest.param("cold", marks=pytest.mark.long)])

@@ -154,7 +154,7 @@ def test_scripts_of_any_size(site: Site, name: str) -> None:
     text, reason = SCRIPTS[name]
     with site.start() as oned:
         with Memory(oned.process.pid).bounded():
-            done = oned.transfer(7, text, 10)
+            done = oned.transfer(7, text, 60)
         assert done.ok == (reason == "-")
         assert reason in done.reason
 

@@ -225,6 +225,11 @@ class SshHost:
                 os.kill(pid, signal.SIGKILL)
         return len(victims)
 
+    def empty(self) -> None:
+        """Remove all that is in its own contents of ``cloud``."""
+        for entry in self.private.iterdir():
+            self.run("rm", "-rf", "--", str(self.cloud / entry.name))
+
     def stop(self) -> None:
         """End the sshd and its connections; its files stay."""
         if self._process is None:
