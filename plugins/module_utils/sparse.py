@@ -86,11 +86,15 @@ def nonzero_runs(block: Union[bytes, bytearray], length: int = -1) -> Iterator[T
         length: how many bytes of it; all if negative.
     """
     length = len(block) if length < 0 else length
-    # ``startswith`` compares in place, without a copy.
-    zero = [block.startswith(ZEROS, offset) for offset in range(0, length - PIECE + 1, PIECE)]
+    whole = length - length % PIECE
+    # Its first byte tells of nearly all pieces that are not zero; ``startswith`` compares in
+    # place, without a copy.
+    firsts = block[:whole:PIECE]
+    zero = [
+        not first and block.startswith(ZEROS, number * PIECE) for number, first in enumerate(firsts)
+    ]
     if length % PIECE:
-        last = len(zero) * PIECE
-        zero.append(block.startswith(ZEROS[: length - last], last))
+        zero.append(block.startswith(ZEROS[: length - whole], whole))
     first = 0
     while first < len(zero):
         if zero[first]:

@@ -1,19 +1,21 @@
 """A process that waits for ansible-playbook's command line, forked before there are threads."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from ansible_collections.one.tm.plugins.plugin_utils import sessions
 from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper
 
-from tm_ansible.engine.warm import playbook
-
-_MESSAGE_BYTES = 1 << 20
+from tm_ansible.engine import marked
+from tm_ansible.engine.warm import names, playbook
+from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -25,18 +27,26 @@ class _Run(msgspec.Struct, frozen=True):
 class Playbook:
     """One run of ansible-playbook, in a process that is there already."""
 
-    def __init__(self, keeper: Callable[[], Keeper]) -> None:
+    def __init__(self, keeper: Callable[[], Keeper], not_its: Iterable[socket.socket] = ()) -> None:
         """Fork the process.
 
         Args:
             keeper: gives one of sessions on hosts, for the process that calls it.
+            not_its: what the process must not have.
         """
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if self._pid == 0:
-            self._socket.close()
+            for each in (self._socket, *not_its):
+                each.close()
             _serve(far, keeper)
         far.close()
+
+    def enter(self, request: Start) -> None:
+        """Have the process be one of a run, and return when it is: by its marker it is found."""
+        with contextlib.suppress(OSError):  # a process that has died is told of by ``run``
+            self._socket.send(msgspec.json.encode(request))
+            self._socket.recv(1)
 
     def run(
         self, command: Sequence[str], *, env: Mapping[str, str], check: bool, **options: Any
@@ -86,7 +96,8 @@ class Playbook:
 def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> None:
     status = 70
     try:
-        message, descriptors, _flags, _address = socket.recv_fds(control, _MESSAGE_BYTES, 3)
+        _enter(control)
+        message, descriptors, _flags, _address = socket.recv_fds(control, MESSAGE_BYTES, 3)
         control.close()
         if message:
             for number, descriptor in enumerate(descriptors):
@@ -104,3 +115,13 @@ def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _enter(control: socket.socket) -> None:
+    """Wait for the run, and bear its marker."""
+    if request := control.recv(MESSAGE_BYTES):
+        run = msgspec.json.decode(request, type=Start)
+        names.call_yourself(names.BUSY)
+        tempfile.tempdir = run.directory
+        marked.adopt(run.marker)
+        control.send(b"\1")

@@ -2,6 +2,8 @@
 
 import msgspec
 
+MESSAGE_BYTES = 1 << 20
+
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for a worker. Four descriptors come along: stdin, stdout, stderr, and one for answers.

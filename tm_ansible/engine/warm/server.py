@@ -2,8 +2,9 @@
 
 Started as ``python -m tm_ansible.engine.warm.server <descriptor> <directory>``, with one end of a
 socket pair. The driver sends a ``Site``, and is told when a playbook has run; from then on nobody
-needs the directory, and a ``Start`` comes for each run. When the socket closes, or what was loaded
-is no longer what the disk has, the server ends with the last of its workers.
+needs the directory, and a ``Start`` comes for each run. The worker that gets it was forked before,
+since forking takes longer than handing over. When the socket closes, or what was loaded is no
+longer what the disk has, the server ends with the last of its workers.
 """
 
 import contextlib
@@ -13,23 +14,18 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import msgspec
 
-from tm_ansible.engine import marked
 from tm_ansible.engine.child import is_readable
 from tm_ansible.engine.job import Site
-from tm_ansible.engine.warm.messages import Answer, Start
+from tm_ansible.engine.warm import names, spare
+from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Answer
 
 READY = b"ready"
-# What ps(1) shows: of a server that is ready, and of a worker.
-IDLE = "tm-warm"
-BUSY = "tm-worker"
-MESSAGE_BYTES = 1 << 20
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 
 
@@ -42,7 +38,7 @@ def main() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
     site = msgspec.json.decode(control.recv(MESSAGE_BYTES), type=Site)
     signature = _load(site, Path(sys.argv[2]))
-    _call_yourself(IDLE)
+    names.call_yourself(names.IDLE)
     _be_silent()
     control.send(READY)
     _Server(control, site, signature).serve()
@@ -54,10 +50,6 @@ def _be_silent() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-
-
-def _call_yourself(name: str) -> None:
-    Path("/proc/self/comm").write_text(name)
 
 
 def _load(site: Site, directory: Path) -> Callable[[], object]:
@@ -98,6 +90,7 @@ class _Server:
         self._loaded = signature()
         self._store = Store()
         self._workers: dict[int, _Worker] = {}
+        self._spare: spare.Spare | None = None
         self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._writing = writing
         self._poll = select.poll()
@@ -109,6 +102,8 @@ class _Server:
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         while self._is_open or self._workers:
+            if self._is_open and not self._spare:
+                self._spare = self._fork()
             ready = [descriptor for descriptor, _ in self._poll.poll(self._store.patience_ms)]
             self._store.expire()
             for pid, worker in list(self._workers.items()):
@@ -124,6 +119,8 @@ class _Server:
         self._is_open = False
         self._poll.unregister(self._control)
         self._store.close()
+        if self._spare:
+            self._spare.dismiss()
 
     def _take(self) -> bool:
         """Take one request; return whether there may be more."""
@@ -134,22 +131,23 @@ class _Server:
             if self._signature() != self._loaded:
                 os.close(descriptors[3])
                 return False
-            self._start(msgspec.json.decode(message, type=Start), descriptors)
+            self._start(message, descriptors)
         finally:
             for descriptor in descriptors[:3]:
                 os.close(descriptor)
         return True
 
-    def _start(self, request: Start, descriptors: list[int]) -> None:
-        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            _enter(request, self._site, descriptors, [near.fileno(), *self._own()])
-            _work(far, self._site.marker)
-        far.close()
-        self._poll.register(near, select.POLLIN)
-        self._workers[pid] = _Worker(descriptors[3], near)
-        _answer(descriptors[3], Answer(pid=pid))
+    def _start(self, order: bytes, descriptors: Sequence[int]) -> None:
+        worker, self._spare = self._spare, None
+        if not (worker and worker.take(order, descriptors[:3])):
+            worker = self._fork(*descriptors)
+            worker.take(order, descriptors[:3])
+        self._poll.register(worker.asking, select.POLLIN)
+        self._workers[worker.pid] = _Worker(descriptors[3], worker.asking)
+        _answer(descriptors[3], Answer(pid=worker.pid))
+
+    def _fork(self, *not_its: int) -> spare.Spare:
+        return spare.fork(self._site, [*not_its, *self._own()])
 
     def _own(self) -> list[int]:
         """List the descriptors that a worker must not have."""
@@ -166,6 +164,13 @@ class _Server:
                 self._conclude(*ended)
 
     def _conclude(self, pid: int, status: int) -> None:
+        if self._spare and self._spare.pid == pid:
+            self._spare.dismiss()
+            self._spare = None
+        if pid in self._workers:
+            self._tell_end(pid, status)
+
+    def _tell_end(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
         while is_readable(worker.asking.fileno(), 0) and self._store.serve(pid, worker.asking):
             pass
@@ -180,48 +185,6 @@ class _Server:
 def _answer(descriptor: int, answer: Answer) -> None:
     with contextlib.suppress(OSError):
         os.write(descriptor, msgspec.json.encode(answer) + b"\n")
-
-
-def _enter(request: Start, site: Site, descriptors: Sequence[int], not_ours: Sequence[int]) -> None:
-    """Make this fork what a process started for the run would be."""
-    os.setsid()
-    _call_yourself(BUSY)
-    signal.set_wakeup_fd(-1)
-    # Ansible has left handlers of its own.
-    for kind in (signal.SIGCHLD, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, descriptor in enumerate(descriptors[:3]):
-        os.dup2(descriptor, number)
-    for descriptor in (*descriptors, *not_ours):
-        os.close(descriptor)
-    os.environ.clear()
-    os.environ.update(site.environment, TMPDIR=request.directory)
-    tempfile.tempdir = request.directory
-    marked.adopt(request.marker)
-    os.chdir(_PACKAGE_PARENT)
-
-
-def _work(asking: socket.socket, marker: str) -> NoReturn:
-    """Do what a worker process does, and exit.
-
-    Args:
-        asking: on which the server is asked for sessions.
-        marker: of the server.
-    """
-    status = 70
-    try:
-        from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
-        from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
-        from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
-
-        status = worker.main(Playbook(lambda: RemoteKeeper(asking, marker)).run)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""A worker that is forked before there is a run for it: forking takes longer than handing over."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import msgspec
+
+from tm_ansible.engine import marked
+from tm_ansible.engine.job import Site
+from tm_ansible.engine.warm import names
+from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
+
+_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
+
+
+class Spare(NamedTuple):
+    """A worker that waits for its run, and the socket on which it gets it."""
+
+    pid: int
+    asking: socket.socket
+    orders: socket.socket
+
+    def take(self, order: bytes, descriptors: Sequence[int]) -> bool:
+        """Give it its run; tell whether it is there to take it."""
+        with self.orders, contextlib.suppress(OSError):
+            socket.send_fds(self.orders, [order], descriptors)
+            return True
+        self.asking.close()
+        return False
+
+    def dismiss(self) -> None:
+        """Have it end: there is no run for it."""
+        self.orders.close()
+        self.asking.close()
+
+
+def fork(site: Site, not_its: Sequence[int]) -> Spare:
+    """Fork a worker that waits for its run.
+
+    Args:
+        site: that the calling process was made for.
+        not_its: descriptors of this process that it must not have.
+    """
+    orders, its_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asking, its_asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        _leave_server([orders.fileno(), asking.fileno(), *not_its])
+        _work(its_orders, its_asking, site)
+    its_orders.close()
+    its_asking.close()
+    return Spare(pid, asking, orders)
+
+
+def _leave_server(descriptors: Sequence[int]) -> None:
+    """Make this fork a process of its own.
+
+    Args:
+        descriptors: the server's; they are closed.
+    """
+    os.setsid()
+    names.call_yourself(names.SPARE)
+    signal.set_wakeup_fd(-1)
+    # Ansible has left handlers of its own.
+    for kind in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    os.chdir(_PACKAGE_PARENT)
+
+
+def _work(orders: socket.socket, asking: socket.socket, site: Site) -> NoReturn:
+    """Wait for a run, do what a worker process does, and exit.
+
+    Args:
+        orders: from which the run comes; it closes if there is none.
+        asking: on which the server is asked for sessions.
+        site: that the server was made for.
+    """
+    status = 70
+    try:
+        from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
+        from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
+        from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
+
+        playbook = Playbook(lambda: RemoteKeeper(asking, site.marker), not_its=[orders])
+        with orders:
+            order, descriptors, _flags, _address = socket.recv_fds(orders, MESSAGE_BYTES, 3)
+        if order:
+            request = msgspec.json.decode(order, type=Start)
+            _enter(request, site, descriptors)
+            playbook.enter(request)
+            status = worker.main(playbook.run)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _enter(request: Start, site: Site, descriptors: Sequence[int]) -> None:
+    """Make this fork what a process started for the run would be."""
+    names.call_yourself(names.BUSY)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(site.environment, TMPDIR=request.directory)
+    tempfile.tempdir = request.directory
+    marked.adopt(request.marker)
