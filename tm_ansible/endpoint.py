@@ -68,7 +68,7 @@ def parse_endpoint(word: str, *, role: str, read_only: bool = False) -> Endpoint
     Args:
         word: the argument.
         role: what it is, for messages: ``source``, ``destination``.
-        read_only: whether it is never changed; only then it may be ``/`` or hold ``..``.
+        read_only: whether it is never changed; only then it may be ``/``.
 
     Returns:
         The place, its path normalised.
@@ -170,8 +170,8 @@ def _parse_path(path: str, role: str, *, read_only: bool) -> str:
         raise ScriptError(f"the {role}'s path is longer than {_MAX_PATH} bytes: {shown(path)}")
     if any(len(name.encode()) > _MAX_NAME for name in names):
         raise ScriptError(f"the {role}'s path holds a name of more than {_MAX_NAME} bytes")
-    if not read_only and ".." in names:
-        raise ScriptError(f"the {role}'s path {shown(path)} holds '..'")
+    if ".." in names:
+        raise ScriptError(f"the {role}'s path {shown(path)} holds '..', which no path may")
     if not read_only and not names:
         raise ScriptError(f"the {role} is the root directory, which is never changed")
     return normal

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from tm_ansible.engine.process import end_orphans
+from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.journal import Legacy
 from tm_ansible.protocol import render_reply
 from tm_ansible.transfer import Office

@@ -53,15 +53,6 @@ def oned(site: Site) -> Iterator[Oned]:
         yield driver
 
 
-def set_program(site: Site, verb: str, playbook: str) -> None:
-    """Give an action a playbook of the site's."""
-    name = f"{verb.lower()}_of_site.yml"
-    (site.etc / name).write_text(playbook)
-    path = site.etc / "tm_ansible_nfs.conf"
-    text = re.sub(rf"(?m)^{verb}\b.*", f"{verb} = {name}", path.read_text())
-    path.write_text(text)
-
-
 def workers(server: int) -> list[int]:
     """Give the workers that a server has under way."""
     return [pid for pid in children_of(server) if comm(pid) == "tm-worker"]
@@ -137,7 +128,7 @@ def test_each_gets_a_reply_when_warm_processes_are_killed(
 
 def test_cancel_ends_every_process_of_a_warm_run(site: Site) -> None:
     """DRIVER_CANCEL reaches what a warm run has started, though it was never executed."""
-    set_program(site, "CLONE", SLEEP)
+    site.set_program("CLONE", "clone_of_site.yml", SLEEP)
     with site.start() as oned:
         server = oned.wait_warm()
         oned.submit(7, f"CLONE fe:{site.images}/a.img fe:{site.vm_dir(7)}/images/disk.0\n")
@@ -164,7 +155,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 def change_playbook(site: Site) -> None:
     """Have the site's playbook say something else."""
-    set_program(site, "CLONE", saying("second"))
+    site.set_program("CLONE", "clone_of_site.yml", saying("second"))
 
 
 def change_inventory(site: Site) -> None:
@@ -217,7 +208,7 @@ def test_change_on_disk_is_noticed(
     settings = "engine: {warm: true}\nansible: {config: ansible.cfg}\ninventory: [hosts.yml]\n"
     site = Site(tmp_path / "site", "nfs").install()
     (site.etc / "settings.yml").write_text(f"front_ends: [fe]\n{settings}")
-    set_program(site, "CLONE", saying(word))
+    site.set_program("CLONE", "clone_of_site.yml", saying(word))
     (site.etc / "hosts.yml").write_text("all: {vars: {word: first}}\n")
     library = site.etc / "old"
     library.mkdir()
@@ -260,7 +251,7 @@ def test_no_run_sees_what_another_had(tmp_path: Path) -> None:
     )
     hosts = site.etc / "hosts.yml"
     hosts.write_text("all: {vars: {canary: kAnArIeNvOgEl}}\n")
-    set_program(site, "CLONE", PEEPING)
+    site.set_program("CLONE", "clone_of_site.yml", PEEPING)
     with site.start() as oned:
         server = oned.wait_warm()
         first = oned.transfer(1, "CLONE fe:/one fe:/b\n").log
@@ -291,7 +282,7 @@ def test_run_outlives_its_server(tmp_path: Path) -> None:
     """A run finds content that it has not used yet after its server has ended as it should."""
     site = make_site(tmp_path / "site", "engine: {warm: true}\nansible: {config: ansible.cfg}\n")
     (site.etc / "ansible.cfg").write_text("[defaults]\n")
-    set_program(site, "CLONE", LATE)
+    site.set_program("CLONE", "clone_of_site.yml", LATE)
     with site.start() as oned:
         server = oned.wait_warm()
         oned.submit(7, "CLONE fe:/a fe:/b\n")

@@ -66,14 +66,6 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "site", "nfs").install("engine: {warm: true}\nconcurrency: 20\n")
 
 
-def write_program(site: Site, name: str, text: str, verb: str = "CLONE") -> None:
-    """Have an action carried out by a playbook or a script of the site."""
-    (site.etc / name).write_text(text)
-    (site.etc / name).chmod(0o755)
-    map_ = site.etc / "tm_ansible_nfs.conf"
-    map_.write_text(re.sub(rf"(?m)^{verb}\b.*", f"{verb} = {name}", map_.read_text()))
-
-
 @dataclass(slots=True)
 class Memory:
     """Looks at how much memory a process has."""
@@ -105,8 +97,8 @@ class Memory:
 @pytest.mark.parametrize("count", [10_500, 100_000])
 def test_playbook_that_says_too_much(site: Site, count: int) -> None:
     """100,000 log lines, one of 10 MB: the first 10,000 of an action, and a note of the rest."""
-    write_program(site, "loud.yml", LOUD.replace("COUNT", str(count)))
-    write_program(site, "fail.yml", FAILING, "LN")
+    site.set_program("CLONE", "loud.yml", LOUD.replace("COUNT", str(count)))
+    site.set_program("LN", "fail.yml", FAILING)
     with site.start() as oned:
         oned.wait_warm()
         with Memory(oned.process.pid).bounded():
@@ -124,7 +116,7 @@ def test_playbook_that_says_too_much(site: Site, count: int) -> None:
 @pytest.mark.parametrize("ending", [pytest.param("well", marks=pytest.mark.long), "fail"])
 def test_script_that_says_too_much(site: Site, ending: str) -> None:
     """Lines, a line of 10 MB, escape codes, broken UTF-8: cut, cleaned, counted, and answered."""
-    write_program(site, "speak", SPEAKING.replace("COUNT", "100000"))
+    site.set_program("CLONE", "speak", SPEAKING.replace("COUNT", "100000"))
     with site.start() as oned:
         oned.wait_warm()
         with Memory(oned.process.pid).bounded():
@@ -175,7 +167,7 @@ def test_script_of_a_gigabyte(site: Site) -> None:
 @pytest.mark.parametrize("seconds", [4, 60])
 def test_oned_reads_nothing_for_a_while(site: Site, seconds: int) -> None:
     """A slow oned costs old log lines, of which a note tells, and no reply; stdin is read on."""
-    write_program(site, "chat", CHATTING)
+    site.set_program("CLONE", "chat", CHATTING)
     argument = "tm_ansible_nfs/tm_ansible_nfs.conf"
     environment = {"ONE_LOCATION": str(site.location), "PATH": "/usr/bin:/bin"}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])

@@ -1,6 +1,7 @@
 """An OpenNebula site for tests: installed as a person would, with a front-end called ``fe``."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -63,6 +64,19 @@ class Site:
         name = f"tm_ansible_{self.model}"
         command = [*prefix, str(self.location / "lib" / "mads" / "one_tm_ansible")]
         return Oned(self.location, f"{name}/{name}.conf", command=command, environment=environment)
+
+    def set_program(self, verb: str, name: str, text: str) -> None:
+        """Have an action carried out by a playbook or a script of the site.
+
+        Args:
+            verb: the action.
+            name: of the file, beside the map.
+            text: what it says.
+        """
+        (self.etc / name).write_text(text)
+        (self.etc / name).chmod(0o755)
+        map_ = self.etc / f"tm_ansible_{self.model}.conf"
+        map_.write_text(re.sub(rf"(?m)^{verb}\b.*", f"{verb} = {name}", map_.read_text()))
 
     def script(self, phase: str) -> str:
         """Give a script that a real oned wrote for this model, for this site's directories."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tm_ansible.engine import marked, process
+from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.engine.job import Job, Line, Outcome, PlaybookRun
-from tm_ansible.engine.process import ProcessEngine, end_orphans
+from tm_ansible.engine.process import ProcessEngine
 from tm_ansible.errors import EngineError
 
 LABELS = ("CLONE node1", "MKSWAP node1")

@@ -17,8 +17,9 @@ from tm_ansible.cli.console import PlainOutput, output
 from tm_ansible.cli.install import map_text
 from tm_ansible.cli.model import Model
 from tm_ansible.configuration import Configuration, load_configuration
+from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.engine.job import Job, Outcome
-from tm_ansible.engine.process import ProcessEngine, end_orphans
+from tm_ansible.engine.process import ProcessEngine
 from tm_ansible.errors import SettingsError, TmAnsibleError
 from tm_ansible.script import Action
 

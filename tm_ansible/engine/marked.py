@@ -35,7 +35,7 @@ def find(marker: str) -> list[int]:
     """
     own = os.getpid()
     pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-    return [pid for pid in pids if pid != own and _belongs(pid, marker)]
+    return [pid for pid in pids if pid != own and belongs(pid, marker)]
 
 
 def end(marker: str, patience_seconds: float = 3.0) -> list[int]:
@@ -101,7 +101,13 @@ def adopt(marker: str) -> None:
     ctypes.memmove(begin + at, value.ljust(room, b"\0"), room)
 
 
-def _belongs(pid: int, marker: str) -> bool:
+def belongs(pid: int, marker: str) -> bool:
+    """Tell whether a process has a marker.
+
+    Args:
+        pid: its number.
+        marker: as for ``find``.
+    """
     try:
         environment = b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
     except (PermissionError, FileNotFoundError, ProcessLookupError):
@@ -123,7 +129,7 @@ def _send(number: signal.Signals, pids: set[int], marker: str) -> None:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
             try:
-                if _belongs(pid, marker):
+                if belongs(pid, marker):
                     signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)

@@ -3,14 +3,11 @@
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +16,7 @@ import msgspec
 from tm_ansible.engine import marked
 from tm_ansible.engine.child import Child
 from tm_ansible.engine.conversation import Conversation
+from tm_ansible.engine.holdings import Holdings, temporary_root
 from tm_ansible.engine.job import Job, Line, News, Outcome, Site
 from tm_ansible.engine.warm.client import WarmWorkers
 from tm_ansible.errors import EngineError
@@ -26,17 +24,10 @@ from tm_ansible.errors import EngineError
 _log = logging.getLogger(__name__)
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _WORKER = "tm_ansible.engine.worker"
-# How often to try to clean up while the system has no descriptor to spare, and the pause.
-_LOOKS = 10
-_LOOK_SECONDS = 0.3
 
 
 class ProcessEngine:
-    """Starts a worker process for each job.
-
-    Each run has a directory for temporary files, ``tm_ansible.<marker>``, as its TMPDIR. It is
-    removed at the end, however the worker has ended.
-    """
+    """Starts a worker process for each job."""
 
     def __init__(self, worker: str = _WORKER) -> None:
         """Choose what is run.
@@ -53,7 +44,7 @@ class ProcessEngine:
         Args:
             site: what its jobs have in common; others start cold.
         """
-        self._warm = WarmWorkers(site, _temporary_root(site.environment))
+        self._warm = WarmWorkers(site, temporary_root(site.environment))
 
     def close(self) -> None:
         """End what waits for jobs."""
@@ -73,21 +64,19 @@ class ProcessEngine:
         Raises:
             EngineError: the worker process could not be started.
         """
-        directory = _temporary_root(job.environment) / f"tm_ansible.{job.marker}"
         try:
             encoded = msgspec.json.encode(job) + b"\n"
         except UnicodeEncodeError as error:
             raise EngineError(f"a path or setting is not UTF-8: {error}") from error
+        lent = self._warm.marker if self._warm else ""
+        own = Holdings(job.marker, job.environment, lent)
         try:
-            directory.mkdir(mode=0o700)
-        except OSError as error:
-            raise EngineError(f"no directory for temporary files: {error}") from error
-        try:
-            warm = self._warm.start(job, directory) if self._warm else None
-            process = warm or _spawn(self._worker, job, directory)
-            return ProcessRun(job, encoded, listener, process, directory)
+            warm = self._warm.start(job, own.directory, own.group) if self._warm else None
+            process = warm or _spawn(self._worker, job, own)
+            return ProcessRun(job, encoded, listener, process, own)
         except (OSError, RuntimeError) as error:
-            shutil.rmtree(directory, ignore_errors=True)
+            own.end()
+            own.remove()
             raise EngineError(f"cannot start a worker process: {error}") from error
 
 
@@ -100,7 +89,7 @@ class ProcessRun:
         encoded: bytes,
         listener: Callable[[News], None],
         process: Child,
-        directory: Path,
+        own: Holdings,
     ) -> None:
         """Start the thread.
 
@@ -109,7 +98,7 @@ class ProcessRun:
             encoded: the job as a line for the process.
             listener: called with each line.
             process: just started.
-            directory: its temporary files; removed at the end.
+            own: what is the run's alone; ended and removed at the end.
 
         Raises:
             OSError: no descriptor is left.
@@ -119,7 +108,7 @@ class ProcessRun:
         self._encoded = encoded
         self._listener = listener
         self._process = process
-        self._directory = directory
+        self._own = own
         self._label = job.labels[0] if job.actions else "transfer"
         self._labels = set(job.labels)
         self._outcome = Outcome(reason=f"{self._label}: internal error, see the driver's log")
@@ -169,16 +158,9 @@ class ProcessRun:
         self._listener(news)
 
     def _end_processes(self) -> None:
-        """End all that the run has started. Looking takes descriptors, which may be scarce."""
+        """End all that the run has started."""
         self._close_request()
-        left: list[int] | None = None
-        for _ in range(_LOOKS):
-            try:
-                left = marked.end(self._job.marker)
-                break
-            except OSError as error:
-                _log.warning("%s: looking for processes: %s", self._label, error)
-                time.sleep(_LOOK_SECONDS)
+        left = self._own.end()
         if left != []:
             _log.error("%s: processes that do not end: %s", self._label, left or "unknown")
         if self._process.pid not in (left or []):
@@ -197,12 +179,7 @@ class ProcessRun:
         self._close_request()
         _close(self._process.stdout)
         _close(self._process.stderr)
-        for _ in range(_LOOKS):
-            shutil.rmtree(self._directory, ignore_errors=True)
-            if not self._directory.exists():
-                return
-            time.sleep(_LOOK_SECONDS)
-        _log.warning("%s: cannot remove %s", self._label, self._directory)
+        self._own.remove()
 
     def _conclude(self, conversation: Conversation) -> Outcome:
         """Tell how the run ended, whether or not the worker could."""
@@ -215,37 +192,22 @@ class ProcessRun:
         return Outcome(reason=f"{self._label}: the worker process {cause}", detail=complaints)
 
 
-def end_orphans(token: str, environment: Mapping[str, str]) -> list[int]:
-    """End what the runs of a dead driver have left: processes and temporary files.
-
-    Args:
-        token: the beginning of their markers, without the dot behind it.
-        environment: of runs; it says where temporary files are.
-
-    Returns:
-        Processes that did not end: none, unless the kernel holds one.
-    """
-    left = marked.end(f"{token}.")
-    for directory in _temporary_root(environment).glob(f"tm_ansible.{token}.*"):
-        with contextlib.suppress(OSError):
-            if directory.lstat().st_uid == os.geteuid():
-                shutil.rmtree(directory, ignore_errors=True)
-    return left
-
-
-def _spawn(worker: str, job: Job, directory: Path) -> "subprocess.Popen[bytes]":
+def _spawn(worker: str, job: Job, own: Holdings) -> "subprocess.Popen[bytes]":
     """Start the worker where it finds this very package, whatever its environment says."""
-    environment = {**job.environment, marked.VARIABLE: job.marker, "TMPDIR": str(directory)}
-    return subprocess.Popen(
+    places = {marked.VARIABLE: job.marker, "TMPDIR": str(own.directory)}
+    process = subprocess.Popen(
         [sys.executable, "-m", worker],
         cwd=_PACKAGE_PARENT,
-        env=environment,
+        env={**job.environment, **places},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,
     )
+    if own.group:
+        own.group.add(process.pid)
+    return process
 
 
 def _close(stream: IO[bytes] | None) -> None:
@@ -269,7 +231,3 @@ def _end(status: int | None) -> str:
     with contextlib.suppress(ValueError):
         return f"was killed (signal {-status}, {signal.Signals(-status).name})"
     return f"was killed (signal {-status})"
-
-
-def _temporary_root(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("TMPDIR") or tempfile.gettempdir())

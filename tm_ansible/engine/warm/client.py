@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tm_ansible.engine import marked
+from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.child import ForkedChild, is_readable
 from tm_ansible.engine.job import Job, Site
 from tm_ansible.engine.warm.messages import Answer, Start
@@ -55,12 +56,18 @@ class WarmWorkers:
         self._closed = False
         self._renew()
 
-    def start(self, job: Job, directory: Path) -> "ForkedChild | None":
+    @property
+    def marker(self) -> str:
+        """Tell the marker of what runs lend each other."""
+        return self._site.marker
+
+    def start(self, job: Job, directory: Path, group: Group | None = None) -> "ForkedChild | None":
         """Start a worker; its stdin waits for the job.
 
         Args:
             job: what it is to do.
             directory: for its temporary files.
+            group: of its processes, if there is one.
 
         Returns:
             the worker; None if there is no server for such a job.
@@ -70,9 +77,11 @@ class WarmWorkers:
         """
         if not self._suits(job):
             return None
+        place = str(group.path) if group else None
+        start = Start(marker=job.marker, directory=str(directory), group=place)
         with self._lock:
             server = self._server
-            child = server.fork(job.marker, directory) if server else None
+            child = server.fork(start) if server else None
             if server and child is None:
                 self._server = None
             if child is None or (server and server.runs >= _RUNS):
@@ -206,10 +215,10 @@ class _Server:
         said = [line for line in lines if line.strip()]
         return said[-1] if said else f"the server ended with status {self._process.returncode}"
 
-    def fork(self, marker: str, directory: Path) -> "ForkedChild | None":
+    def fork(self, start: Start) -> "ForkedChild | None":
         """Ask for a worker; None if none comes, and none will."""
         self.runs += 1
-        request = msgspec.json.encode(Start(marker=marker, directory=str(directory)))
+        request = msgspec.json.encode(start)
         near: list[int] = []
         try:
             if not self._send(request, near):

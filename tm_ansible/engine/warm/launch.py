@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,7 @@ import msgspec
 from ansible_collections.one.tm.plugins.plugin_utils import sessions
 from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper
 
-from tm_ansible.engine import marked
-from tm_ansible.engine.warm import names, playbook
+from tm_ansible.engine.warm import identity, playbook
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
 
@@ -118,10 +116,7 @@ def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> None:
 
 
 def _enter(control: socket.socket) -> None:
-    """Wait for the run, and bear its marker."""
+    """Wait for the run, and be one of its processes."""
     if request := control.recv(MESSAGE_BYTES):
-        run = msgspec.json.decode(request, type=Start)
-        names.call_yourself(names.BUSY)
-        tempfile.tempdir = run.directory
-        marked.adopt(run.marker)
+        identity.join(msgspec.json.decode(request, type=Start))
         control.send(b"\1")

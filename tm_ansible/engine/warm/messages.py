@@ -11,10 +11,12 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         marker: of the run.
         directory: for its temporary files.
+        group: directory of its cgroup, if it has one.
     """
 
     marker: str
     directory: str
+    group: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ import msgspec
 
 from tm_ansible.engine.child import is_readable
 from tm_ansible.engine.job import Site
-from tm_ansible.engine.warm import names, spare
+from tm_ansible.engine.warm import identity, spare
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Answer
 
 READY = b"ready"
@@ -38,7 +38,7 @@ def main() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
     site = msgspec.json.decode(control.recv(MESSAGE_BYTES), type=Site)
     signature = _load(site, Path(sys.argv[2]))
-    names.call_yourself(names.IDLE)
+    identity.call_yourself(identity.IDLE)
     _be_silent()
     control.send(READY)
     _Server(control, site, signature).serve()

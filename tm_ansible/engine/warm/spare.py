@@ -5,16 +5,14 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from tm_ansible.engine import marked
 from tm_ansible.engine.job import Site
-from tm_ansible.engine.warm import names
+from tm_ansible.engine.warm import identity
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
@@ -66,7 +64,7 @@ def _leave_server(descriptors: Sequence[int]) -> None:
         descriptors: the server's; they are closed.
     """
     os.setsid()
-    names.call_yourself(names.SPARE)
+    identity.call_yourself(identity.SPARE)
     signal.set_wakeup_fd(-1)
     # Ansible has left handlers of its own.
     for kind in (signal.SIGCHLD, signal.SIGTERM):
@@ -109,11 +107,9 @@ def _work(orders: socket.socket, asking: socket.socket, site: Site) -> NoReturn:
 
 def _enter(request: Start, site: Site, descriptors: Sequence[int]) -> None:
     """Make this fork what a process started for the run would be."""
-    names.call_yourself(names.BUSY)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(site.environment, TMPDIR=request.directory)
-    tempfile.tempdir = request.directory
-    marked.adopt(request.marker)
+    identity.join(request)

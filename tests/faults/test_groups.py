@@ -1,0 +1,105 @@
+"""Programs that take the run's marker out of their environment: the kernel's groups hold them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.oned import Oned
+from tests.support.processes import alive, wait_until
+from tests.support.site import Site
+from tm_ansible.engine.cgroup import Group
+
+# Starts a daemon without environment, parent and session, and works on for some seconds.
+PROGRAM = """\
+#!/bin/sh
+env -i setsid sh -c 'echo $$ > {pid}; exec sleep 100' < /dev/null > /dev/null 2>&1 &
+while [ ! -s {pid} ]; do sleep 0.05; done
+sleep ${{1##*/}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _groups() -> None:
+    group = Group.make(f"test.{os.getpid()}")
+    if group is None:
+        pytest.skip("there is no cgroup of version 2 here that may be written to")
+    group.end()
+
+
+@pytest.fixture(params=["warm", "cold"])
+def is_warm(request: pytest.FixtureRequest) -> bool:
+    """Have runs start warm, and cold."""
+    return str(request.param) == "warm"
+
+
+@pytest.fixture
+def site(tmp_path: Path, is_warm: bool) -> Site:
+    """Give a site with an action that leaves a daemon behind."""
+    site = Site(tmp_path / "site", "nfs").install(f"engine: {{warm: {str(is_warm).lower()}}}\n")
+    site.set_program("CLONE", "leave", PROGRAM.format(pid=site.base / "pid"))
+    return site
+
+
+@pytest.fixture
+def oned(site: Site, is_warm: bool) -> Iterator[Oned]:
+    """Give a driver that is ready."""
+    with site.start() as driver:
+        if is_warm:
+            driver.wait_warm()
+        yield driver
+
+
+def daemon(oned: Oned, site: Site, seconds: int) -> int:
+    """Have an action leave a daemon behind and go on for some seconds; give the daemon."""
+    pid = site.base / "pid"
+    oned.submit(7, f"CLONE fe:/{seconds} fe:/b\n")
+    wait_until(lambda: pid.exists() and pid.read_text().strip())
+    return int(pid.read_text())
+
+
+def groups(of: str) -> list[Path]:
+    """Give the groups of one driver's runs that are there."""
+    group = Group.make(f"test.{os.getpid()}")
+    assert group
+    found = [path for path in group.path.parent.glob("tm_ansible.*") if of in path.name]
+    group.end()
+    return found
+
+
+def token(site: Site) -> str:
+    """Give what the names of a driver's runs begin with."""
+    [journal] = (site.location / "var").rglob(".*.journal")
+    return journal.name.removeprefix(".").removesuffix(".journal")
+
+
+def test_end(site: Site, oned: Oned) -> None:
+    """When an action has ended well, nothing that it left behind runs on, nor its group."""
+    left = daemon(oned, site, 0)
+    reply = oned.wait_reply(7)
+    assert reply.ok, reply.reason
+    assert not alive(left)
+    assert not groups(token(site))
+
+
+def test_cancel(site: Site, oned: Oned) -> None:
+    """DRIVER_CANCEL reaches it too."""
+    left = daemon(oned, site, 100)
+    oned.send("DRIVER_CANCEL 7")
+    wait_until(lambda: not alive(left), 5)
+    wait_until(lambda: not groups(token(site)), 5)
+
+
+def test_driver_killed(site: Site, oned: Oned) -> None:
+    """The successor of a driver that was killed ends it."""
+    left = daemon(oned, site, 100)
+    of = token(site)
+    os.kill(oned.process.pid, signal.SIGKILL)
+    oned.process.wait()
+    assert groups(of)
+    with site.start() as successor:
+        successor.wait_reply(7)
+        assert not alive(left)
+        assert not groups(of)

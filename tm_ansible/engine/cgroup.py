@@ -1,0 +1,144 @@
+"""Holds the processes of a run together by the kernel's means, where it lets us: cgroups v2.
+
+A program may take the run's marker out of its environment, as ``env -i`` does. It does not leave
+its group by that, nor by a session of its own (cgroups(7)). Where no group can be made, the
+marker alone has to do.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tm_ansible.engine import marked
+
+_PREFIX = "tm_ansible."
+_PROCESSES = "cgroup.procs"
+_PAUSE = 0.01
+
+
+class Group:
+    """A group of processes: a directory of the cgroup file system."""
+
+    def __init__(self, path: Path) -> None:
+        """Take one that is there.
+
+        Args:
+            path: its directory.
+        """
+        self.path = path
+
+    @classmethod
+    def make(cls, marker: str) -> "Group | None":
+        """Make an empty one beside this process's own; None where that is not to be had.
+
+        Args:
+            marker: of the run.
+        """
+        own = _own()
+        if own is None:
+            return None
+        path = own / f"{_PREFIX}{marker}"
+        try:
+            path.mkdir()
+        except OSError:
+            return None
+        return cls(path)
+
+    def add(self, pid: int) -> None:
+        """Take a process in; what it starts from now on belongs to it.
+
+        Args:
+            pid: its number; 0 for the calling process.
+        """
+        with contextlib.suppress(OSError):
+            (self.path / _PROCESSES).write_text(str(pid))
+
+    def end(self, but: str = "", patience_seconds: float = 2.0) -> list[int]:
+        """Kill all that is in it, and remove it.
+
+        Args:
+            but: processes with this marker belong to others by now; they are let go.
+            patience_seconds: longest time until the proof, in seconds.
+
+        Returns:
+            Processes that are still there: none, unless the kernel holds one.
+
+        Raises:
+            OSError: no descriptor is left to look.
+        """
+        deadline = time.monotonic() + patience_seconds
+        while left := list(self._processes()):
+            for pid in left:
+                if but and marked.belongs(pid, but):
+                    self._let_go(pid)
+                else:
+                    _kill(pid)
+            if time.monotonic() > deadline:
+                return left
+            time.sleep(_PAUSE)
+        for directory in self._directories():
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        return []
+
+    def _directories(self) -> Iterator[Path]:
+        """Give its directory, behind those of groups that were made in it."""
+        return (Path(directory) for directory, _, _ in os.walk(self.path, topdown=False))
+
+    def _processes(self) -> Iterator[int]:
+        for directory in self._directories():
+            with contextlib.suppress(FileNotFoundError):
+                yield from map(int, (directory / _PROCESSES).read_text().split())
+
+    def _let_go(self, pid: int) -> None:
+        with contextlib.suppress(OSError):
+            (self.path.parent / _PROCESSES).write_text(str(pid))
+
+
+def end_all(token: str) -> list[int]:
+    """End the groups that a dead driver has left.
+
+    Args:
+        token: the beginning of its runs' markers, without the dot behind it.
+
+    Returns:
+        Processes that did not end.
+    """
+    own = _own()
+    left = own.glob(f"{_PREFIX}{token}.*") if own else ()
+    return [pid for path in left for pid in Group(path).end()]
+
+
+@functools.cache
+def _own() -> Path | None:
+    """Find the directory of this process's group; None if there is none that we may write to."""
+    try:
+        root = _mounted()
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    # Of version 2 it is the line of hierarchy 0 (cgroups(7)).
+    paths = [line.removeprefix("0::/") for line in groups if line.startswith("0::/")]
+    if root is None or not paths:
+        return None
+    own = root / paths[0]
+    return own if os.access(own, os.W_OK) and os.access(own / _PROCESSES, os.W_OK) else None
+
+
+def _mounted() -> Path | None:
+    """Find where the file system is (proc(5), ``mountinfo``: root, place, ``-``, type)."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        root, place = fields.split()[3:5]
+        if rest.startswith("cgroup2 ") and root == "/":
+            return Path(place)
+    return None
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,104 @@
+"""What a run has for itself: a directory for temporary files, and its processes."""
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tm_ansible.engine import cgroup, marked
+from tm_ansible.engine.cgroup import Group
+from tm_ansible.errors import EngineError
+
+_log = logging.getLogger(__name__)
+# How often to try to clean up while the system has no descriptor to spare, and the pause.
+_LOOKS = 10
+_LOOK_SECONDS = 0.3
+
+
+class Holdings:
+    """The directory ``tm_ansible.<marker>``, which is the run's TMPDIR, and what bears the marker.
+
+    Attributes:
+        directory: for temporary files.
+        group: of its processes, where the kernel holds them together.
+    """
+
+    def __init__(self, marker: str, environment: Mapping[str, str], lent: str = "") -> None:
+        """Make the directory and the group.
+
+        Args:
+            marker: of the run.
+            environment: of the run; it says where temporary files are.
+            lent: the marker of processes that runs lend each other.
+
+        Raises:
+            EngineError: the directory cannot be made.
+        """
+        self._marker, self._lent = marker, lent
+        self.directory = temporary_root(environment) / f"tm_ansible.{marker}"
+        try:
+            self.directory.mkdir(mode=0o700)
+        except OSError as error:
+            raise EngineError(f"no directory for temporary files: {error}") from error
+        self.group = Group.make(marker)
+
+    def end(self) -> list[int] | None:
+        """End its processes. Looking for them takes descriptors, which may be scarce.
+
+        Returns:
+            Processes that do not end: none, unless the kernel holds one. None if nobody knows.
+        """
+        left: list[int] | None = None
+        for _ in range(_LOOKS):
+            try:
+                left = marked.end(self._marker)
+                # What has taken the marker out of its environment is there still.
+                left += self.group.end(but=self._lent) if self.group else []
+                break
+            except OSError as error:
+                _log.warning("looking for processes of %s: %s", self._marker, error)
+                time.sleep(_LOOK_SECONDS)
+        return left
+
+    def remove(self) -> None:
+        """Remove the directory, and a group that is empty."""
+        with contextlib.suppress(OSError):
+            if self.group:
+                self.group.path.rmdir()
+        for _ in range(_LOOKS):
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if not self.directory.exists():
+                return
+            time.sleep(_LOOK_SECONDS)
+        _log.warning("cannot remove %s", self.directory)
+
+
+def end_orphans(token: str, environment: Mapping[str, str]) -> list[int]:
+    """End what the runs of a dead driver have left: processes and temporary files.
+
+    Args:
+        token: the beginning of their markers, without the dot behind it.
+        environment: of runs; it says where temporary files are.
+
+    Returns:
+        Processes that did not end: none, unless the kernel holds one.
+    """
+    left = [*marked.end(f"{token}."), *cgroup.end_all(token)]
+    for directory in temporary_root(environment).glob(f"tm_ansible.{token}.*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid == os.geteuid():
+                shutil.rmtree(directory, ignore_errors=True)
+    return left
+
+
+def temporary_root(environment: Mapping[str, str]) -> Path:
+    """Tell where runs have their temporary files.
+
+    Args:
+        environment: of runs.
+    """
+    return Path(environment.get("TMPDIR") or tempfile.gettempdir())
