@@ -1,8 +1,11 @@
 """What oned starts: a process that answers at once and that only oned can end."""
 
+import contextlib
+import ctypes
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 
 from tm_ansible import version
@@ -10,6 +13,10 @@ from tm_ansible.lines import LineSplitter
 from tm_ansible.stdio import Channel, Ending, claim_channel, read_chunks, settle_signals
 
 _MAX_REQUEST = 65536
+# Of a thread, in bytes: nothing here goes deep, and each transfer has two.
+_STACK_BYTES = 1 << 20
+# mallopt(3), malloc.h of glibc: areas that threads take turns with, each 64 MiB of addresses.
+_M_ARENA_MAX, _ARENAS = -8, 2
 
 
 def main() -> None:
@@ -33,6 +40,7 @@ def _run(channel: Channel, ending: Ending) -> None:
     from tm_ansible.engine.process import ProcessEngine  # noqa: PLC0415
     from tm_ansible.writer import Writer  # noqa: PLC0415
 
+    _save_addresses()
     words = split_arguments(sys.argv[1:])
     if information := _information(words):
         os.write(channel.answers, information.encode())
@@ -41,6 +49,13 @@ def _run(channel: Channel, ending: Ending) -> None:
     driver = Driver(words, os.environ, writer, ProcessEngine())
     _read_requests(channel, ending, driver.handle)
     driver.close()
+
+
+def _save_addresses() -> None:
+    """Have many threads fit into a limit of address space, such as RLIMIT_AS."""
+    threading.stack_size(_STACK_BYTES)
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _read_requests(channel: Channel, ending: Ending, handle: Callable[[bytes], bool]) -> None:

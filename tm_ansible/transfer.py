@@ -73,6 +73,12 @@ class Transfer:
         self._run: Run | None = None
 
     @property
+    def _label(self) -> str:
+        """The first action, as its log lines and reasons name it."""
+        labels = self._task.labels if isinstance(self._task, Job) else ()
+        return next(iter(labels), "transfer")
+
+    @property
     def copies(self) -> tuple[str, ...]:
         """Hosts that it copies images to or from."""
         return self._task.copies if isinstance(self._task, Job) else ()
@@ -91,7 +97,7 @@ class Transfer:
         try:
             outcome = self._carry_out()
         except EngineError as error:
-            outcome = Outcome(reason=str(error))
+            outcome = Outcome(reason=f"{self._label}: {error}")
         except Exception as error:
             _log.exception("VM %d: the driver made an error", self._vm_id)
             outcome = _internal_error(error)

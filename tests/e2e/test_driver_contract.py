@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts import children_of
 from tests.support.oned import ROOT, Oned, as_oned, driver_command
 from tm_ansible.engine import marked
-from tm_ansible.engine.process import end_orphans
+from tm_ansible.engine.holdings import end_orphans
 
 PLAYBOOK = """\
 - name: Serve a test
@@ -136,10 +137,14 @@ def test_children_get_signals(start: Start, tmp_path: Path) -> None:
     oned = start()
     oned.submit(7, hold(tmp_path / "flag"))
     wait_until(lambda: held(oned, tmp_path / "flag"))
+    checked = 0
     for token in tokens(oned.location):
         for pid in marked.find(f"{token}."):
-            text = Path(f"/proc/{pid}/status").read_text()
-            assert "SigBlk:\t0000000000000000" in text
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                text = Path(f"/proc/{pid}/status").read_text()
+                assert "SigBlk:\t0000000000000000" in text
+                checked += 1
+    assert checked
     (tmp_path / "flag").touch()
     assert oned.wait_reply(7).ok
 
@@ -266,7 +271,7 @@ def test_rc_file_sets_priority_log_and_directory(start: Start, location: Path) -
     log.write_text("what was there before\n")
     oned = start()
     assert not oned.transfer(7, "BAD").ok
-    assert os.getpriority(os.PRIO_PROCESS, oned.process.pid) == os.nice(0) + 5
+    assert os.getpriority(os.PRIO_PROCESS, oned.process.pid) == min(os.nice(0) + 5, 19)
     assert link(oned, "cwd") == str(location / "var")
     assert link(oned, "fd/2") == str(log)
     wait_until(lambda: "ERROR MESSAGE ------>8--" in log.read_text())
@@ -408,8 +413,9 @@ def test_a_mistake_in_a_script_is_told_before_anything_runs(
 
 def test_an_empty_script_succeeds_at_once(start: Start) -> None:
     """Nothing to do is done without a run."""
+    oned = start()
     begun = time.monotonic()
-    assert start().transfer(7, "").ok
+    assert oned.transfer(7, "").ok
     assert time.monotonic() - begun < 5
 
 
@@ -552,8 +558,8 @@ def test_a_killed_worker_is_a_failure_and_no_more(start: Start, tmp_path: Path) 
     oned.submit(7, hold(flag))
     wait_until(lambda: held(oned, flag))
     [pid] = held(oned, flag)
-    for child in children(oned.process.pid):
-        os.kill(child, signal.SIGKILL)
+    for worker in workers(oned.process.pid):
+        os.kill(worker, signal.SIGKILL)
     reply = oned.wait_reply(7, 15)
     assert reply.reason == "CLONE localhost: the worker process was killed (signal 9, SIGKILL)"
     assert not is_alive(pid)
@@ -649,9 +655,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def children(pid: int) -> list[int]:
-    """Give a process's children."""
+def workers(driver: int) -> list[int]:
+    """Give a driver's workers: its children, or those of its warm server."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
+    for child in children_of(driver):
+        is_server = Path(f"/proc/{child}/comm").read_text() == "tm-warm\n"
+        found += children_of(child) if is_server else [child]
     return found

@@ -113,7 +113,7 @@ def test_scarce(make_nfs: Make, what: str, warm: bool) -> None:
         print([reply.reason for reply in replies])  # noqa: T201 - shown where a test fails
         for task, reply in zip(tasks, replies, strict=True):
             ground.check_files(task, done=reply.ok)
-            assert reply.ok or reply.reason
+            assert reply.ok or reply.reason.startswith("CLONE ")
         ground.check_gone(oned)
         assert carry_out(ground, oned, 100).ok
 

@@ -259,10 +259,10 @@ def test_cancel_of_what_is_unknown_or_over_does_nothing(stage: Stage) -> None:
 
 
 def test_an_engine_that_cannot_start_is_a_failure(stage: Stage) -> None:
-    """An engine's error is the reason, and the next transfer works."""
+    """An engine's error is the reason, behind its action, and the next transfer works."""
     stage.engine.refusal = "no memory for a worker process"
     stage.transfer(7)
-    assert stage.hear() == "TRANSFER FAILURE 7 no memory for a worker process"
+    assert stage.hear() == "TRANSFER FAILURE 7 CLONE localhost: no memory for a worker process"
     for _ in range(4):
         stage.hear()
     stage.engine.refusal = ""
