@@ -53,7 +53,8 @@ class ActionModule(ActionBase):
         self, words: Dict[str, Any], ways: Dict[str, Any], variables: Dict[str, Any]
     ) -> Dict[str, Any]:
         try:
-            planned = plan.plan(words, ways, variables["inventory_hostname"])
+            here, hosts = variables["inventory_hostname"], variables["hostvars"]
+            planned = plan.plan(words, ways, here, hosts)
         except TmError as error:
             return {"failed": True, "msg": error.message}
         task = self._task.copy()

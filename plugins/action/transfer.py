@@ -20,6 +20,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.step import (
 
 __metaclass__ = type
 
+SOURCE_POLICY = ("source_dirs", "allowed_dirs", "more_dirs", "own_paths")
 ARGUMENTS = {
     "source_host": {"type": "str", "required": True},
     "source": PATH,
@@ -30,6 +31,10 @@ ARGUMENTS = {
     "move": {"type": "bool", "default": False},
     "directories": {"type": "bool", "default": True},
     "source_dirs": PATHS,
+    "source_policy": {
+        "type": "dict",
+        "options": {name: {"type": "list", "elements": "str"} for name in SOURCE_POLICY},
+    },
     "compression": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "route": {"type": "str", "choices": ["auto", "direct", "front_end"], "default": "auto"},
     "bandwidth_mib": BANDWIDTH,
@@ -121,7 +126,10 @@ def _sender_config(options: Dict[str, Any], variables: Dict[str, Any]) -> Dict[s
     limit = options["source_bandwidth_mib"]
     if limit is None:
         limit = _limit_of(options["source_host"], variables)
-    return dict({key: options[key] for key in keys}, bandwidth_mib=limit)
+    config = dict({key: options[key] for key in keys}, bandwidth_mib=limit)
+    there = options["source_policy"] or {}
+    config.update((key, value) for key, value in there.items() if value is not None)
+    return config
 
 
 def _limit_of(host: str, variables: Dict[str, Any]) -> int:

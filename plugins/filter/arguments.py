@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.one.tm.plugins.module_utils import paths
@@ -13,6 +13,7 @@ NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$")
 ADDRESS = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?$")
 PATTERNS = ("all", "ungrouped")
 DISK = re.compile(r"disk\.\d+$")
+POLICY = ("source_dirs", "allowed_dirs", "own_paths")
 VM_IMAGES = re.compile(r"/[^/]+/images/(?=[^/]+$)")
 
 
@@ -73,6 +74,20 @@ def saves_disk(source: str, destination: str) -> bool:
     return is_disk and not (home and home.group() in destination + "/")
 
 
+def policy(variables: Mapping[str, Any], ways: Mapping[str, Any], verb: str) -> Dict[str, Any]:
+    """Return what a host's own variables allow there, as modules take it.
+
+    Args:
+        variables: the host's, from ``hostvars``.
+        ways: the task's own ``source_dirs``, ``allowed_dirs``, ``own_paths`` and ``allowed_for``,
+            for what the host's variables do not say.
+        verb: of the action.
+    """
+    rules = {name: variables.get("tm_" + name, ways[name]) for name in POLICY}
+    more = variables.get("tm_allowed_for", ways["allowed_for"])
+    return dict(rules, more_dirs=more.get(verb.upper(), []))
+
+
 def _own_names() -> List[str]:
     name = socket.gethostname()
     return [name, name.partition(".")[0]]
@@ -87,6 +102,7 @@ class FilterModule:
             "arg_host": arg_host,
             "arg_path": arg_path,
             "arg_scheme": arg_scheme,
+            "policy": policy,
             "saves_disk": saves_disk,
             "shown": shown,
             "target": target,

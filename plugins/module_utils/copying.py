@@ -19,7 +19,7 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.policy import Policy
 from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
-from ansible_collections.one.tm.plugins.module_utils.sources import judged
+from ansible_collections.one.tm.plugins.module_utils.sources import judged, readable
 from ansible_collections.one.tm.plugins.module_utils.sparse import (
     extents,
     read_blocks,
@@ -118,7 +118,7 @@ def open_source(path: str, follow: bool = True, at: str = "") -> Source:
         TmError: it is missing, unreadable, or nothing that has contents.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    with _opening(path):
+    with _opening(path), readable(path, at):
         descriptor = os.open(at or path, flags)
     state = os.fstat(descriptor)
     if not (stat.S_ISREG(state.st_mode) or stat.S_ISBLK(state.st_mode)):
@@ -135,10 +135,6 @@ def _opening(path: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise TmError("the source %s does not exist" % path) from None
-    except PermissionError:
-        raise TmError(
-            "the source %s is not readable for user number %d" % (path, os.geteuid())
-        ) from None
 
 
 def is_complete(source: Source, destination: str) -> bool:

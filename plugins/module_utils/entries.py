@@ -160,8 +160,12 @@ def _content(entry: Entry) -> Any:
     return (entry.type, entry.target)
 
 
-def scan(path: str) -> Tree:
+def scan(path: str, deep: bool = True) -> Tree:
     """List what is at a path; a symbolic link there is followed, those below it are not.
+
+    Args:
+        path: where.
+        deep: whether to list what is in a directory.
 
     Raises:
         OSError: it cannot be read.
@@ -169,7 +173,7 @@ def scan(path: str) -> Tree:
     """
     real = os.path.realpath(path)
     root = _entry("", real)
-    below = _below(real, "") if root.type == DIRECTORY else ()
+    below = _below(real, "") if deep and root.type == DIRECTORY else ()
     return Tree([root, *below])
 
 

@@ -19,7 +19,10 @@ def refuse_mounts(path: str) -> None:
     """
     for mount in mount_points():
         if mount == path or mount.startswith(path + "/"):
-            raise TmError("refused %s: %s is a mount point; unmount it first" % (path, mount))
+            raise TmError(
+                "refused %s: %s is a mount point, and none is removed or moved, whatever the "
+                "settings; unmount it first" % (path, mount)
+            )
 
 
 def mount_points() -> List[str]:

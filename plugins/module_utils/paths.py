@@ -76,7 +76,7 @@ def _fault(path: str) -> Optional[str]:
         (any(ord(char) < 32 or ord(char) == 127 for char in path), "it has control characters"),
         (not path.startswith("/"), "it is not an absolute path"),
         (path == "/", "it is the root of the file system"),
-        (".." in path.split("/"), "it has a part '..'"),
+        (".." in path.split("/"), "it has a part '..', which no path may"),
         (len(path.encode("utf-8", "surrogateescape")) > 4095, "it is longer than 4095 bytes"),
     )
     return next((reason for broken, reason in rules if broken), None)

@@ -76,14 +76,14 @@ def name_of(source: str, offer: Offer) -> str:
     Raises:
         TmError: another path is offered.
     """
-    asked = os.path.normpath(source)
+    asked = paths.checked(source, "source")
     if offer.path != asked:
         offered = ascii(offer.path)[:300]
         raise TmError(
             "refused what came: the source's host sends %s for %s; find out what answers there"
             % (offered, asked)
         )
-    return os.path.basename(paths.checked(asked, "source"))
+    return os.path.basename(asked)
 
 
 def find_place(config: Dict[str, Any], offer: Offer) -> Place:

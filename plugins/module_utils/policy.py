@@ -1,7 +1,8 @@
 """Which paths an action may touch. Everything is judged by the real path, on the host that has it.
 
-Two rules stand whatever a site sets: nothing is done to an allowed directory itself or above one,
-and nothing to what is another VM's. All others are widened by settings, which refusals name.
+Some rules stand whatever a site sets: nothing is done to an allowed directory itself or above one,
+to what is another VM's or the driver's, nor taken away through a link. Their refusals say so; those
+of all others name the settings that widen them.
 """
 
 import os
@@ -105,7 +106,10 @@ def check_removable(path: str, policy: Policy, what: str = "path") -> str:
     """
     real = _check(path, policy, what)
     if not _is_reached_plainly(paths.tidy(path), real, policy):
-        reason = "a symbolic link leads there from an allowed directory; name the place itself"
+        reason = (
+            "a symbolic link leads there from an allowed directory, and nothing is taken away "
+            "through one, whatever the settings; name %s itself" % real
+        )
         raise _refused(what, paths.with_real(path, real), reason)
     return real
 
@@ -131,7 +135,10 @@ def _refused(what: str, shown: str, reason: str) -> TmError:
 def _over_a_root(real: str, policy: Policy) -> str:
     for root in _all_roots(policy):
         if is_within(root, real):
-            return "it is an allowed directory (allowed_dirs, allowed_for), or above one"
+            return (
+                "it is an allowed directory (allowed_dirs, allowed_for), or above one, which no "
+                "setting allows; name a path below it"
+            )
     return ""
 
 
@@ -154,7 +161,7 @@ def another_vm(real: str, policy: Policy) -> str:
 def _of_the_driver(real: str, policy: Policy) -> str:
     for own in paths.roots(policy.own_paths):
         if is_within(real, own) or is_within(own, real):
-            return "the transfer driver keeps %s for itself" % own
+            return "the transfer driver keeps %s for itself; no setting allows that" % own
     return ""
 
 
@@ -177,7 +184,10 @@ def _like_a_key(real: str, repositories: Sequence[str]) -> str:
     around = [root for root in paths.roots(repositories) if is_within(real, root)]
     parts = real[len(max(around, key=len)) :].split("/")
     if KEY_FILE.match(parts[-1]) or any(part in KEYS for part in parts):
-        return "MV saves nothing into source_dirs that is named like a key, or as keys' directories"
+        return (
+            "MV saves nothing into source_dirs that is named like a key, or as keys' directories; "
+            "no setting allows that, name another"
+        )
     return ""
 
 

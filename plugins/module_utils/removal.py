@@ -162,5 +162,8 @@ def _remove(parent: int, name: str, device: int) -> None:
 def _state(parent: int, name: str, device: int) -> os.stat_result:
     state = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if state.st_dev != device:
-        raise TmError("refused to enter %s: another file system is mounted there" % name)
+        raise TmError(
+            "refused to enter %s: another file system is mounted there, and none is emptied, "
+            "whatever the settings; unmount it first" % name
+        )
     return state

@@ -13,6 +13,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
     outgoing,
     pace,
     packing,
+    paths,
     policy,
     sources,
 )
@@ -33,7 +34,7 @@ class Sender:
         """Take what to send and where to write it."""
         self._config = config
         self._writer = writer
-        self._path = os.path.normpath(config["source"])
+        self._path = paths.checked(config["source"], "source")
         self._real = self._path
 
     def offer(self) -> entries.Tree:
@@ -44,7 +45,7 @@ class Sender:
         """
         try:
             self._real = self._allowed()
-            found = entries.scan(self._real)
+            found = entries.scan(self._real, deep=self._config["directories"])
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
@@ -130,11 +131,12 @@ def run(config: Dict[str, Any], answer: Callable[[], Dict[str, Any]], output: in
     """
     writer = frames.FrameWriter(output)
     try:
-        sender = Sender(config, writer)
-        found = sender.offer()
-        reply = answer()
-        if reply.get("send"):
-            sender.send(found, reply)
+        with sources.readable(config["source"]):
+            sender = Sender(config, writer)
+            found = sender.offer()
+            reply = answer()
+            if reply.get("send"):
+                sender.send(found, reply)
     except TmError as error:
         writer.write_json(frames.ERROR, {"message": error.message, "detail": list(error.detail)})
     except BrokenPipeError:

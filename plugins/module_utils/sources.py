@@ -45,7 +45,9 @@ def seen(path: str, policy: Policy) -> Iterator[str]:
 @contextlib.contextmanager
 def judged(path: str, policy: Policy) -> Iterator[Tuple[str, str]]:
     """Give what ``seen`` gives, and the path by which the source was judged: one without links."""
-    descriptor = os.open(paths.checked(path, "source"), os.O_PATH | os.O_CLOEXEC)
+    path = paths.checked(path, "source")
+    with readable(path):
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         anchor = "/proc/self/fd/%d" % descriptor
         is_disk = stat.S_ISBLK(os.fstat(descriptor).st_mode)
@@ -54,6 +56,33 @@ def judged(path: str, policy: Policy) -> Iterator[Tuple[str, str]]:
         yield anchor, real
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def readable(path: str, at: str = "") -> Iterator[None]:
+    """Say of a source that the user of this process may not read what would help.
+
+    Args:
+        path: of the source.
+        at: path by which it is opened, if not that.
+
+    Raises:
+        TmError: it, or what lies in it, is not readable.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        name = os.fsdecode(error.filename) if error.filename else path
+        name = path + name[len(at) :] if at and name.startswith(at) else name
+        raise unreadable(name) from None
+
+
+def unreadable(path: str) -> TmError:
+    """Return the error for a source that the user of this process may not read."""
+    return TmError(
+        "the source %s is not readable for user number %d; let that user read it, or become one "
+        "who may (setting ansible.become)" % (path, os.geteuid())
+    )
 
 
 def check(path: str, real: str, policy: Policy, is_disk: bool = False) -> None:

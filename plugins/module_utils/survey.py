@@ -16,7 +16,12 @@ from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.paths import checked, tidy
 from ansible_collections.one.tm.plugins.module_utils.policy import Policy, policy_of
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
-from ansible_collections.one.tm.plugins.module_utils.sources import check_tree, seen
+from ansible_collections.one.tm.plugins.module_utils.sources import (
+    check_tree,
+    readable,
+    seen,
+    unreadable,
+)
 
 FS_BLOCK = 4096
 INLINE_LINK = 60
@@ -76,9 +81,10 @@ def opened(path: str, policy: Policy) -> Iterator[str]:
     try:
         with seen(path, policy) as anchor:
             place = "/proc/%d%s/." % (os.getpid(), anchor[len("/proc/self") :])
-            if os.path.isdir(place):
+            if os.path.isdir(anchor):
                 names = (name for name, _path in _walk(place))
-                check_tree(path, os.readlink(anchor), names, policy)
+                with readable(path, place):
+                    check_tree(path, os.readlink(anchor), names, policy)
             yield place
     except FileNotFoundError:
         raise TmError("the source %s does not exist; %s" % (path, NEEDED)) from None
@@ -92,20 +98,29 @@ def take(directory: str, shown: str = "") -> Survey:
         shown: the path for messages, if not that.
 
     Raises:
-        TmError: it is missing or no directory.
-        OSError: part of it is not readable.
+        TmError: it is missing or no directory, or part of it is not readable.
     """
-    if not os.path.isdir(directory):
-        shown = shown or directory
-        kind = "is not a directory" if os.path.lexists(shown) else "does not exist"
-        raise TmError("the source %s %s; %s" % (shown, kind, NEEDED))
+    shown = shown or directory
+    _need_directory(directory, shown)
     digest = hashlib.sha256()
     entries = size = 0
-    for name, path in _walk(directory):
-        state = os.lstat(path)
-        digest.update(_describe(name, path, state))
-        entries, size = entries + 1, size + _needed(state)
+    with readable(shown, directory):
+        for name, path in _walk(directory):
+            state = os.lstat(path)
+            # What makes the file system names no path.
+            if stat.S_ISREG(state.st_mode) and not os.access(path, os.R_OK):
+                raise unreadable(os.path.join(shown, name))
+            digest.update(_describe(name, path, state))
+            entries, size = entries + 1, size + _needed(state)
     return Survey(entries, size, digest.hexdigest())
+
+
+def _need_directory(directory: str, shown: str) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), readable(shown, directory):
+        if stat.S_ISDIR(os.stat(directory).st_mode):
+            return
+    kind = "is not a directory" if os.path.lexists(shown) else "does not exist"
+    raise TmError("the source %s %s; %s" % (shown, kind, NEEDED))
 
 
 def identity(survey: Survey, destination: str, filesystem: str) -> str:

@@ -18,6 +18,16 @@ __metaclass__ = type
 ANY = "*"
 GIB = 1 << 30
 
+# Services of clouds for their own machines, which are not link-local: Amazon's, Google's, Oracle's
+# (two), Scaleway's, Linode's, Alibaba's and Azure's, as each vendor documents it.
+METADATA = (
+    *("fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "192.0.0.192", "fd00:42::42"),
+    *("fd00:a9fe:a9fe::1", "100.100.100.200", "168.63.129.16"),
+)
+# Prefixes of NAT64 (RFC 6052, 2.1; RFC 8215, of which networks take a /96 each): an address of IPv4
+# is the end of one.
+NAT64 = ("64:ff9b::/96", "64:ff9b:1::/48")
+
 # What actions that fetch take, as AnsibleModule's arguments.
 ARGUMENTS = {
     "schemes": {"type": "list", "elements": "str", "default": ["http", "https", "ftp"]},
@@ -97,13 +107,16 @@ class Guard:
         Raises:
             TmError: it is refused.
         """
-        if self._is_named(host) or self._is_in_a_network(address):
+        meant = _meant(address)
+        hosts = self._rules.hosts
+        if self._is_named(host) or _is_in(address, hosts) or _is_in(meant, hosts):
             return
-        if self._rules.hosts and ANY not in self._rules.hosts:
+        if hosts and ANY not in hosts:
             raise _refused(host, "%s is none of the allowed hosts" % address)
-        if address.is_loopback or address.is_link_local or _is_no_server(address):
-            raise _refused(host, "%s is an address of the host itself, or no server's" % address)
-        if not address.is_global and host.lower() != self._host:
+        if _is_own(meant) or _is_no_server(meant):
+            reason = "%s is an address of the host itself, of a cloud's metadata, or no server's"
+            raise _refused(host, reason % address)
+        if not meant.is_global and host.lower() != self._host:
             raise _refused(host, "%s redirects to the private address %s" % (self._host, address))
 
     def connect(self, place: Tuple[str, int], timeout: float) -> socket.socket:
@@ -134,10 +147,6 @@ class Guard:
     def _is_named(self, host: str) -> bool:
         name = host.lower().rstrip(".")
         return any(_names(pattern.lower(), name) for pattern in self._rules.hosts)
-
-    def _is_in_a_network(self, address: Any) -> bool:
-        networks = [_network(pattern) for pattern in self._rules.hosts]
-        return any(network is not None and address in network for network in networks)
 
 
 class Deadline:
@@ -210,5 +219,37 @@ def _network(pattern: str) -> Any:
         return None
 
 
+def _is_in(address: Any, patterns: Sequence[str]) -> bool:
+    networks = [_network(pattern) for pattern in patterns]
+    return any(network is not None and address in network for network in networks)
+
+
+def _meant(address: Any) -> Any:
+    """Return the address of IPv4 that one of IPv6 leads to, else the address itself.
+
+    That is so of IPv4-mapped (RFC 4291, 2.5.5.2), NAT64 and 6to4 (RFC 3056) addresses.
+    """
+    if address.version == 4:
+        return address
+    if _is_in(address, NAT64):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_own(address: Any) -> bool:
+    """Tell whether an address is this machine's: what goes there from here comes from there.
+
+    No packet is sent. To bind(2) to it proves nothing where ``ip_nonlocal_bind`` is set.
+    """
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((str(address), 9))
+        return bool(_address(probe.getsockname()[0]) == address)
+    return False
+
+
 def _is_no_server(address: Any) -> bool:
-    return bool(address.is_unspecified or address.is_multicast or address.is_reserved)
+    is_special = address.is_unspecified or address.is_multicast or address.is_reserved
+    return bool(is_special or address.is_link_local or _is_in(address, METADATA))

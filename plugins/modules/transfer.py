@@ -84,6 +84,28 @@ options:
     type: list
     elements: str
     default: []
+  source_policy:
+    description:
+      - What the source's host allows, where that differs; what is not in it is as for the play's
+        host.
+    type: dict
+    suboptions:
+      source_dirs:
+        description: As O(source_dirs), for the source.
+        type: list
+        elements: str
+      allowed_dirs:
+        description: As O(allowed_dirs), for the source.
+        type: list
+        elements: str
+      more_dirs:
+        description: As O(more_dirs), for the source.
+        type: list
+        elements: str
+      own_paths:
+        description: As O(own_paths), for the source.
+        type: list
+        elements: str
   mode:
     description: Mode of the image, symbolic or octal.
     type: raw

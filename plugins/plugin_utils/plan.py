@@ -1,9 +1,9 @@
 """Which action plugin carries out an action of the transfer manager, and with which arguments."""
 
 import os
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, Mapping, NamedTuple, Sequence
 
-from ansible_collections.one.tm.plugins.filter.arguments import saves_disk, target
+from ansible_collections.one.tm.plugins.filter.arguments import policy, saves_disk, target
 from ansible_collections.one.tm.plugins.module_utils import paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
@@ -29,13 +29,17 @@ class Action:
             ``filesystem``; each but the first only where the action has it.
         ways: how the site wants it: storage model, policy, attributes, limits.
         here: inventory name of the host where it runs.
+        hosts: variables of all hosts, from ``hostvars``.
     """
 
-    def __init__(self, words: Dict[str, Any], ways: Dict[str, Any], here: str) -> None:
+    def __init__(
+        self, words: Dict[str, Any], ways: Dict[str, Any], here: str, hosts: Mapping[str, Any]
+    ) -> None:
         """Take an action."""
         self.words = words
         self.ways = ways
         self.here = here
+        self.hosts = hosts
         self.source = paths.split(words.get("source", ""))[1]
         self.destination = paths.split(words.get("destination", ""))[1]
 
@@ -62,10 +66,14 @@ class Action:
 
     def transferred(self, ways: Sequence[str], **arguments: Any) -> Planned:
         """Return a plan to bring the source from another host."""
+        host = self.host("source")
+        # The mapping of Ansible gives something undefined instead of a default.
+        variables = self.hosts[host] if host in self.hosts else {}  # noqa: SIM401
         return self.planned(
             "transfer",
             (*ways, *ROUTE),
-            source_host=self.host("source"),
+            source_host=host,
+            source_policy=policy(variables, self.ways, self.words["action"]),
             source_name=self.name("source"),
             destination_name=self.name("destination"),
             source=self.source,
@@ -139,18 +147,21 @@ PLANS = {
 }  # type: Dict[str, Callable[[Action], Planned]]
 
 
-def plan(words: Dict[str, Any], ways: Dict[str, Any], here: str) -> Planned:
+def plan(
+    words: Dict[str, Any], ways: Dict[str, Any], here: str, hosts: Mapping[str, Any]
+) -> Planned:
     """Return what carries out an action.
 
     Args:
         words: see ``Action``.
         ways: see ``Action``.
         here: see ``Action``.
+        hosts: see ``Action``.
 
     Raises:
         TmError: a word is missing, or the action takes more than one step.
     """
     try:
-        return PLANS[words["action"]](Action(words, ways, here))
+        return PLANS[words["action"]](Action(words, ways, here, hosts))
     except KeyError as error:
         raise TmError("the action %r lacks %s" % (words.get("action"), error)) from None

@@ -4,6 +4,7 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.policy import ARGUMENTS as POLICY
 from ansible_collections.one.tm.plugins.plugin_utils import direct, far_step
 from ansible_collections.one.tm.plugins.plugin_utils.closed import Closed
 from ansible_collections.one.tm.plugins.plugin_utils.direct import Direct, End, NoWayError
@@ -50,7 +51,7 @@ class Route:
         """
         # A step within a host knows files; only a move knows directories too.
         has_step = self._options["move"] or not self._options["directories"]
-        done = self._carry(has_step)
+        done = self._carry(has_step and self._has_one_policy())
         if done != {"same_host": True}:
             return done
         try:
@@ -58,6 +59,11 @@ class Route:
         except TmError as error:
             self._progress.say("not by the host itself: %s" % error.message)
             return self._carry(False)
+
+    def _has_one_policy(self) -> bool:
+        """Tell whether a step within one host would judge both paths as the two ends do."""
+        source, destination = self._source.config, self._destination.config
+        return all(source[key] == destination[key] for key in ("source_dirs", *POLICY))
 
     def _carry(self, has_step: bool) -> Dict[str, Any]:
         destination = dict(self._destination.config, local=has_step)

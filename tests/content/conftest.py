@@ -35,6 +35,7 @@ def play(tmp_path: Path) -> Callable[..., Played]:
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "LC_ALL": "C.UTF-8",
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",

@@ -145,6 +145,13 @@ def flip(file: Path) -> None:
     file.chmod(0o400)
 
 
+def cut(file: Path) -> None:
+    """Cut an entry; only root may without a change of its mode."""
+    file.chmod(0o600)
+    os.truncate(file, 1)
+    file.chmod(0o400)
+
+
 def spoil_note(file: Path) -> None:
     """Cut a note."""
     note = file.with_suffix(".json")
@@ -153,7 +160,7 @@ def spoil_note(file: Path) -> None:
 
 DAMAGES = {
     "written": flip,
-    "cut": lambda file: os.truncate(file, 1),
+    "cut": cut,
     "touched": os.utime,
     "replaced": replace,
     "linked": lambda file: file.with_name("more").hardlink_to(file),

@@ -360,8 +360,8 @@ def test_what_is_looked_into_is_what_is_sent(tmp_path, monkeypatch):
     other.write_bytes(b"two")
     scan = entries.scan
 
-    def scan_and_replace(path: str) -> entries.Tree:
-        found = scan(path)
+    def scan_and_replace(path: str, deep: bool) -> entries.Tree:
+        found = scan(path, deep)
         other.replace(path)
         return found
 

@@ -286,6 +286,30 @@ def test_only_what_is_the_vm_s_own_is_taken_away(world: Path, path: str, reason:
         refused(world, lambda take=take: take(path.format(world=world)), reason)
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("{world}/vms", "no setting allows; name a path below it"),
+        ("{world}/vms/8/images", "no setting allows that"),
+        ("{world}/vms/7/kept", "keeps {world}/vms/7/kept for itself; no setting allows that"),
+        (
+            "{world}/vms/7/own/disk.0",
+            "whatever the settings; name {world}/vms/7/images/disk.0 itself",
+        ),
+        ("{world}/victim/images", "see the settings allowed_dirs and allowed_for"),
+        ("{world}/vms/7/../7/images", "'..', which no path may"),
+    ],
+)
+def test_each_refusal_names_its_setting_or_that_there_is_none(
+    world: Path, path: str, remedy: str
+) -> None:
+    """So that nobody looks for a setting in vain."""
+    (world / "vms" / "7" / "own").symlink_to("images")
+    rules = params(world, own_paths=[str(world / "vms" / "7" / "kept")])
+    do = lambda: remove.run({**rules, "path": path.format(world=world)}, False)  # noqa: E731
+    assert remedy.format(world=world) in refused(world, do, "refused the path")
+
+
 def test_vm_dir_itself_may_be_a_link(world: Path) -> None:
     """By whichever name oned knows it."""
     (world / "way").symlink_to("vms")
@@ -402,7 +426,8 @@ def test_directories_on_the_way_need_not_be_readable(world: Path) -> None:
                 if str(directory).startswith("/tmp/"):
                     directory.chmod(0o755)
             world.chmod(0o711)
-            os.setresuid(65534, 65534, 65534)
+            if os.geteuid() == 0:
+                os.setresuid(65534, 65534, 65534)
             _mkimage(world, world / "vms" / "7" / "images" / "disk.1")
             status = 0
         finally:

@@ -1,6 +1,8 @@
 """Which sources are read: each rule, by every step that reads one, on real files."""
 
+import ctypes
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,8 +96,8 @@ def test_the_systems_own_places_are_no_repositories(
     world: Path, read: Callable[..., None], source: str, place: str
 ) -> None:
     """By their names and through a link, whatever the user may read."""
-    if not Path(source).exists():
-        pytest.skip(f"there is no {source} here")
+    if not os.path.exists(source):  # noqa: PTH110 - no error where it is hidden
+        pytest.skip(f"there is no {source} here, or not for this user")
     (world / "repository" / "link").symlink_to(source)
     for named in (source, world / "repository" / "link"):
         do = lambda named=named: read(world, named)  # noqa: E731
@@ -255,6 +257,92 @@ def test_a_directory_of_files_is_no_other_vm_s(world: Path, use: Callable[..., N
     for source in ("vms", "vms/8", "vms/8/images"):
         do = lambda source=source: use(world, world / source)  # noqa: E731
         refused(world, do, "it is a disk of VM 8")
+
+
+EVERY = pytest.mark.parametrize(
+    "use", [*READERS, _mkimage, _survey], ids=lambda use: use.__name__.strip("_")
+)
+
+
+@EVERY
+def test_a_source_is_named_by_its_plain_path(world: Path, use: Callable[..., None]) -> None:
+    """A part ``..`` is refused wherever it would lead, by every step in the same words."""
+    (world / "repository" / "files").mkdir()
+    for source in (f"{world}/repository/../repository/files", f"{world}/no/../repository/files"):
+        with pytest.raises(TmError, match=r"the source .* a part '\.\.', which no path may"):
+            use(world, source)
+    assert tree(world / "vms" / "7") == ["images", "images/disk.0"]
+
+
+def without_rights(do: Callable[[], None]) -> str:
+    """Give the message of what fails in a process of its own, to which modes of files apply.
+
+    Root has no more than others without its capabilities (capabilities(7), capset(2)).
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
+            assert ctypes.CDLL(None).capset(header, none) == 0
+            do()
+        except BaseException as error:
+            os.write(writing, str(getattr(error, "message", repr(error))).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+        message = stream.read()
+    os.waitpid(pid, 0)
+    return message
+
+
+def test_what_lies_in_a_directory_that_is_no_image_is_not_looked_at(world: Path) -> None:
+    """It is refused for what it is, however large and whatever is in it."""
+    (world / "repository" / "files").mkdir()
+    os.mkfifo(world / "repository" / "files" / "pipe")
+    with pytest.raises(TmError, match="files is a directory, an image is needed"):
+        _receive(world, world / "repository" / "files", directories=False)
+
+
+def unreadable(do: Callable[[], None], closed: dict[Path, Path]) -> None:
+    """See what a user without rights is told of each path that is closed, and that it works else.
+
+    Args:
+        do: what reads a source.
+        closed: paths, and what is named when nobody may use them.
+    """
+    for path, named in closed.items():
+        mode = path.stat().st_mode
+        path.chmod(0)
+        said = without_rights(do)
+        path.chmod(mode)
+        assert f"the source {named} is not readable for user number {os.geteuid()}; " in said
+        assert "let that user read it, or become one who may (setting ansible.become)" in said
+        assert "\n" not in said
+    assert without_rights(do) == ""
+
+
+def test_an_image_that_this_user_may_not_read_is_named_with_the_remedy(
+    world: Path, read: Callable[..., None]
+) -> None:
+    """Itself, or the directory that has it; in one line."""
+    image = world / "repository" / "base.img"
+    unreadable(lambda: read(world, image), {image: image, image.parent: image})
+
+
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_file_that_this_user_may_not_read_is_named_with_the_remedy(
+    world: Path, use: Callable[..., None]
+) -> None:
+    """Wherever it lies in a directory of files; and so is a directory."""
+    files = world / "repository" / "files"
+    (files / "deep").mkdir(parents=True)
+    (files / "deep" / "secret").write_text("s3cret")
+    closed = {path: path for path in (files, files / "deep", files / "deep" / "secret")}
+    unreadable(lambda: use(world, files), closed)
 
 
 def test_an_image_holds_the_files_of_the_directory_that_was_judged(world: Path) -> None:

@@ -4,9 +4,11 @@ import functools
 import gc
 import http.server
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import download, webrules
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from worlds import ANYWHERE, names
+from worlds import ANYWHERE, ROOT, names
 
 from tests.support.servers import Ftp, serving
 
@@ -138,15 +140,95 @@ def test_this_machine_is_no_server_of_images(
     assert asked == []
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "224.0.0.1", "240.0.0.1", "::"])
+NO_SERVERS = ["169.254.169.254", "fe80::1", "224.0.0.1", "240.0.0.1", "::"]
+METADATA = ["fd00:ec2::254", "fd20:ce::254", "fd00:42::42", "100.100.100.200", "168.63.129.16"]
+EMBEDDED = [
+    *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::1"),
+    *("::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::"),
+    *("64:ff9b::168.63.129.16", "64:ff9b:1:fffe::100.100.100.200", "64:ff9b::0.0.0.0"),
+]
+
+
+@pytest.mark.parametrize("address", [*NO_SERVERS, *METADATA, *EMBEDDED])
 def test_what_is_no_server_s_address_is_refused(address: str) -> None:
-    """Cloud metadata above all."""
-    guard = webrules.Guard(webrules.WebRules(["http"]), "images.example.org")
-    with pytest.raises(TmError, match="no server's"):
-        guard.check_address("images.example.org", ipaddress.ip_address(address))
+    """Cloud metadata above all; by the address of IPv4 that is embedded in one of IPv6, too."""
+    refusing = webrules.Guard(webrules.WebRules(["http"], ["*"]), "images.example.org")
+    for check in (refusing.check_address, lambda _host, found: refusing.check_host(str(found))):
+        with pytest.raises(TmError, match=r"no server's \(setting urls.hosts\)"):
+            check("images.example.org", ipaddress.ip_address(address))
+    named = webrules.Guard(webrules.WebRules(["http"], ["*", address]), "images.example.org")
+    named.check_address("images.example.org", ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.1", "172.16.0.1", "fd00::1"])
+@pytest.mark.parametrize(
+    "address", ["64:ff9b::1.1.1.1", "64:ff9b:1::1.1.1.1", "::ffff:1.1.1.1", "2002:101:101::1"]
+)
+def test_an_embedded_address_of_a_server_is_one(address: str) -> None:
+    """Networks without IPv4 reach all servers of it by such addresses; entries hold for both."""
+    found = ipaddress.ip_address(address)
+    for hosts in ([], ["1.1.1.0/24"], [address]):
+        guard = webrules.Guard(webrules.WebRules(["http"], hosts), "elsewhere.example.org")
+        guard.check_address("mirror", found)
+    guard = webrules.Guard(webrules.WebRules(["http"], ["1.1.2.0/24"]), "elsewhere.example.org")
+    with pytest.raises(TmError, match="none of the allowed hosts"):
+        guard.check_address("mirror", found)
+
+
+OWN = """
+import ipaddress
+from ansible_collections.one.tm.plugins.module_utils import webrules
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+for address in ("10.9.9.9", "10.9.9.8", "fd00:9::9", "fd00:9::8", "::ffff:10.9.9.9", "192.0.2.1"):
+    try:
+        guard = webrules.Guard(webrules.WebRules(["http"]), "images")
+        guard.check_address("images", ipaddress.ip_address(address))
+        print(address)
+    except TmError as error:
+        assert "an address of the host itself" in error.message
+"""
+
+
+@pytest.mark.root
+def test_every_address_of_this_machine_is_its_own(tmp_path: Path) -> None:
+    """Whatever interface has it; its neighbours may be servers, and so may what it cannot reach."""
+    lines = ["ip link set lo up", "ip link add v0 type veth peer name v1"]
+    lines += ["ip link set v0 up", "ip link set v1 up"]
+    lines += ["ip address add 10.9.9.9/24 dev v0", "ip address add fd00:9::9/64 dev v0 nodad"]
+    if subprocess.run(["unshare", "-n", "sh", "-ec", "\n".join(lines)], check=False).returncode:
+        pytest.skip("network namespaces with interfaces are not to be had here")
+    (tmp_path / "own.py").write_text(OWN)
+    lines.append(f"exec {sys.executable} {tmp_path}/own.py")
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-ec", "\n".join(lines)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / ".collections")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["10.9.9.8", "fd00:9::8", "192.0.2.1"], done.stderr
+
+
+def test_a_server_on_another_address_of_this_machine_is_not_asked(
+    web: str, asked: list[str], tmp_path: Path
+) -> None:
+    """It is as near as loopback, and is named in the same way."""
+    own = subprocess.run(["hostname", "-I"], check=True, capture_output=True, text=True).stdout
+    addresses = [address for address in own.split() if "." in address]
+    if not addresses:
+        pytest.skip("this machine has no address but loopback")
+    url = f"http://{addresses[0]}:{web}/a"
+    refused(url, tmp_path, "an address of the host itself", hosts=[])
+    assert asked == []
+    run(url, tmp_path, hosts=["*", addresses[0]])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("10.0.0.1", "192.168.1.1", "172.16.0.1", "fd00::1", "100.64.0.1"),
+        *("64:ff9b::a00:1", "64:ff9b:1::192.168.1.1", "::ffff:172.16.0.1", "2002:a00:1::1"),
+    ],
+)
 def test_a_private_network_may_be_named_and_not_redirected_to(address: str) -> None:
     """Image servers live there; what a server elsewhere says of them is another thing."""
     private = ipaddress.ip_address(address)
@@ -157,7 +239,7 @@ def test_a_private_network_may_be_named_and_not_redirected_to(address: str) -> N
     for hosts in (
         ["*", "images"],
         ["*", f"{address}"],
-        ["*", "10.0.0.0/8", "172.0.0.0/7", "fd00::/8", "192.168.0.0/16"],
+        ["*", "10.0.0.0/8", "172.0.0.0/7", "fd00::/8", "192.168.0.0/16", "100.64.0.0/10"],
     ):
         guard = webrules.Guard(webrules.WebRules(["http"], hosts), "elsewhere.example.org")
         guard.check_address("images", private)

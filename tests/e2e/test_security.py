@@ -105,6 +105,58 @@ def test_a_host_may_have_directories_of_its_own(
     assert nodes["node1"].path(scratch / "disk.2").exists()
 
 
+def test_a_source_is_judged_by_its_own_host_s_variables(
+    ssh: Site, nodes: dict[str, SshHost], inventory: Path, tmp_path: Path
+) -> None:
+    """Where an inventory names repositories and directories for some hosts, each has its own."""
+    more, elsewhere = tmp_path / "more.yml", ssh.base / "elsewhere"
+    more.write_text(
+        f"""all:
+  hosts:
+    localhost:
+      ansible_connection: local
+      tm_source_dirs: ['{ssh.images}']
+      tm_own_paths: ['{ssh.images}/kept']
+    node1: {{tm_source_dirs: [/nowhere], tm_allowed_dirs: ['{elsewhere}']}}
+    node2: {{tm_source_dirs: ['{ssh.base}/other']}}
+"""
+    )
+    ssh.install(inventories=[inventory, more])
+    for path in (ssh.base / "other" / "x.img", ssh.base / "files" / "motd", ssh.images / "kept/x"):
+        path.parent.mkdir()
+        path.write_text("no image of ours")
+    (ssh.images / "files").mkdir()
+    nodes["node2"].path(ssh.base / "other").mkdir(parents=True)
+    nodes["node2"].path(ssh.base / "other" / "base.img").write_bytes(b"image")
+    moved = nodes["node1"].path(elsewhere / "7" / "images")
+    moved.mkdir(parents=True)
+    (moved / "disk.0").write_bytes(b"a disk")
+    fe, there = f"fe:{ssh.base}", f"node1:{elsewhere}/7/images"
+    outside = f"it is not below a source directory ({ssh.images})"
+    with ssh.start() as oned:
+        for line, reason in (
+            (f"CLONE {fe}/other/x.img node2:{ssh.vm_dir(7)}/disk.1", outside),
+            (f"MKIMAGE {fe}/files {there}/disk.1", outside),
+            (f"CLONE {fe}/images/kept/x {there}/disk.1", f"keeps {ssh.images}/kept for itself"),
+            (f"MV node2:{elsewhere}/7/disk.9 {there}", "refused the source"),
+        ):
+            done = oned.transfer(7, line + "\n")
+            assert not done.ok, done
+            assert reason in done.reason
+        done = oned.transfer(
+            7,
+            f"CLONE {fe}/images/base.img {there}/disk.1\n"
+            f"CLONE node2:{ssh.base}/other/base.img {there}/disk.2\n"
+            f"MKIMAGE {fe}/images/files {there}/disk.3\n"
+            f"MV {there} fe:{ssh.vm_dir(7)}\n",
+        )
+        assert done.ok, done
+    assert not moved.exists()
+    assert {path.name for path in (ssh.vm_dir(7) / "images").iterdir()} == {
+        *("disk.0", "disk.1", "disk.2", "disk.3")
+    }
+
+
 def test_no_user_of_a_url_is_shown(ssh: Site) -> None:
     """Neither in the log and the reason, nor in what playbooks get as the script's words."""
     (ssh.etc / "show.yml").write_text(
@@ -142,9 +194,9 @@ class FewRights:
     inventory: Path
     image: Path
 
-    def clone(self) -> "subprocess.CompletedProcess[str]":
-        """Clone the image to the host."""
-        places = (f"localhost:{self.image}", f"node1:{self.vms}/7/images/disk.0")
+    def clone(self, *places: str) -> "subprocess.CompletedProcess[str]":
+        """Clone the image to the host, or what is at one place to another."""
+        places = places or (f"localhost:{self.image}", f"node1:{self.vms}/7/images/disk.0")
         words = ("run", "CLONE", *places, "--model", "ssh", "-i", str(self.inventory))
         return tm_ansible(*words, location=self.vms.parent)
 
@@ -252,3 +304,19 @@ def test_without_these_rights_nothing_is_done(few: FewRights) -> None:
     done = few.clone()
     assert done.returncode != 0
     assert not few.host.path(few.vms / "7").exists()
+
+
+@pytest.mark.root
+def test_what_the_user_of_a_host_may_not_read_is_named(few: FewRights) -> None:
+    """The reason is one line with the file, the user and the remedy."""
+    secret = few.host.path(few.vms / "secret.img")
+    secret.write_bytes(b"of root's")
+    secret.chmod(0o600)
+    done = few.clone(f"node1:{few.vms}/secret.img", f"localhost:{few.vms}/7/disk.0")
+    assert done.returncode != 0
+    reason = (
+        f"the source {few.vms}/secret.img is not readable for user number 64002; let that user "
+        "read it, or become one who may (setting ansible.become)"
+    )
+    assert reason in done.stdout + done.stderr
+    assert not (few.vms / "7" / "disk.0").exists()

@@ -250,11 +250,13 @@ def test_what_is_no_place_is_refused(word, cause):
 
 @pytest.mark.parametrize(
     ("word", "path"),
-    [("fe:/", "/"), ("fe:/a/../b//c/", "/a/../b/c"), ("fe://x", "/x")],
+    [("fe:/", "/"), ("fe:/a/./b//c/", "/a/b/c"), ("fe://x", "/x")],
 )
 def test_what_is_only_read_may_be_anywhere(word, path):
-    """A source that nothing changes may be the root, or be reached by '..'."""
+    """A source that nothing changes may be the root, but is not reached by '..'."""
     assert parse_endpoint(word, role="source", read_only=True) == Endpoint("fe", path)
+    with pytest.raises(ScriptError, match=r"holds '\.\.', which no path may"):
+        parse_endpoint(f"{word}/../a", role="source", read_only=True)
 
 
 @given(ODD_WORD, st.sampled_from((parse_source, partial(parse_endpoint, role="destination"))))
@@ -344,4 +346,4 @@ def test_the_web_is_the_web_on_a_host_of_that_name_too(scheme):
 def test_sources():
     """A source on another host is a place, whatever its name."""
     assert parse_source("http:/a") == Endpoint("http", "/a")
-    assert parse_source("other:/b/../c") == Endpoint("other", "/b/../c")
+    assert parse_source("other:/b/./c") == Endpoint("other", "/b/c")
