@@ -213,11 +213,10 @@ def make_source(world: World, action: Action) -> dict[str, Any]:
     return {"is": images.fingerprint(path), "room": images.allocated(path)}
 
 
-# A shared repository makes what a host does no other than in the models nfs and ssh.
-SHORT = [
-    pytest.param(case, marks=pytest.mark.long if case.startswith("shared") else ())
-    for case in CASES
-]
+# A shared repository makes what a host does no other than in the models nfs and ssh, and what is
+# moved between hosts is cloned and removed.
+IN_FULL = ("shared-clone", "shared-mv", "ssh-mv")
+SHORT = [pytest.param(case, marks=pytest.mark.long if case in IN_FULL else ()) for case in CASES]
 
 
 @pytest.mark.parametrize("case", SHORT)

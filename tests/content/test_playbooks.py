@@ -142,7 +142,7 @@ def test_delete_removes_the_images_and_only_them(play, cloud, model):
     assert tree(cloud.vms) == ["7"]
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ["nfs", "ssh", ON_A_HOST[1]])
 def test_mv_saves_a_disk(play, cloud, image, model):
     """From the VM's images to the front-end's directory."""
     source = (cloud.var if model == "nfs" else cloud.vms) / "7" / "images" / "disk.0"

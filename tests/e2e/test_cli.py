@@ -186,7 +186,14 @@ def slow_site(one: Path) -> Path:
     return pid_file
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+ENDS = [
+    signal.SIGTERM,
+    pytest.param(signal.SIGINT, marks=pytest.mark.long),
+    pytest.param(signal.SIGKILL, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("number", ENDS)
 def test_nothing_is_left_when_it_is_told_to_end(one: Path, number: signal.Signals) -> None:
     """An orderly end has its block; a kill leaves no process either."""
     pid_file, temporary = slow_site(one), {"TMPDIR": str(one.parent)}

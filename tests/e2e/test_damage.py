@@ -139,7 +139,7 @@ def test_refused_for_lack_of_room(small: tuple[World, Action], tmp_path: Path) -
     assert images.allocated(copy) < 4 * MIB
 
 
-@pytest.mark.parametrize("verb", ["CLONE", "MV"])
+@pytest.mark.parametrize("verb", ["CLONE", pytest.param("MV", marks=pytest.mark.long)])
 def test_own_leftovers_take_no_room(small: tuple[World, Action], verb: str, tmp_path: Path) -> None:
     """What a killed copy has left does not keep the next one out of a file system that is full."""
     world, action = small[0], replace(small[1], verb=verb)

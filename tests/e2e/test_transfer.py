@@ -520,7 +520,7 @@ def test_connection_lost(world: World, victim: str) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("victim", ["node1", "node2"])
+@pytest.mark.parametrize("victim", [pytest.param("node1", marks=pytest.mark.long), "node2"])
 def test_goes_on_after_a_lost_connection(world: World, victim: str) -> None:
     """What was proven before a connection ended is not sent again, and the log tells it."""
     source = world.path("node1", world.cloud / "base.img")

@@ -103,7 +103,10 @@ def test_failure_is_told_as_of_a_cold_run(site: Site, oned: Oned) -> None:
     assert not (site.vm_dir(7) / "images" / "disk.1").exists()
 
 
-@pytest.mark.parametrize("victims", ["server", "workers", "both"])
+@pytest.mark.parametrize(
+    "victims",
+    [*(pytest.param(name, marks=pytest.mark.long) for name in ("server", "workers")), "both"],
+)
 def test_each_gets_a_reply_when_warm_processes_are_killed(
     site: Site, oned: Oned, victims: str
 ) -> None:
@@ -197,8 +200,8 @@ def saying(word: str) -> str:
     [
         (change_playbook, "first"),
         (change_inventory, "{{ word }}"),
-        (change_config, "{{ 'first' | say }}"),
-        (change_filter, "{{ 'first' | say }}"),
+        pytest.param(change_config, "{{ 'first' | say }}", marks=pytest.mark.long),
+        pytest.param(change_filter, "{{ 'first' | say }}", marks=pytest.mark.long),
     ],
 )
 def test_change_on_disk_is_noticed(

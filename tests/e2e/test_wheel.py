@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.oned import ROOT, Oned
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 # `make test` fills it with the project's wheel and those of what it depends on.
 WHEELS = ROOT / ".cache" / "wheels"
 COLLECTION = "ansible_collections/one/tm"

@@ -92,7 +92,7 @@ def test_far_tmp_full(make_ground: Make) -> None:
 WRONG = {"missing": "no such file", "directory": "is a directory", "fifo": "is "}
 
 
-@pytest.mark.parametrize("where", ["localhost", "node2"])
+@pytest.mark.parametrize("where", [pytest.param("localhost", marks=pytest.mark.long), "node2"])
 def test_source_is_none(make_ground: Make, where: str) -> None:
     """Source missing, a directory, no file: FAILURE before the destination is touched."""
     ground = make_ground(warm=True)

@@ -25,6 +25,8 @@ from tests.support.processes import resident_mib
 from tests.support.servers import serving
 from tests.support.site import Site
 
+pytestmark = pytest.mark.xdist_group("hostile hosts")
+
 # In place of the interpreter: takes a program and a request, and answers as it was told to.
 ANSWERING = """\
 #!/usr/bin/python3

@@ -60,7 +60,14 @@ class Place:
         assert done.ok, done.reason
 
 
-@pytest.fixture(scope="module", params=["nfs", "shared", "ssh"])
+# One process of the tests each: their drivers and hosts take longer to start than most tests.
+MODELS = [
+    pytest.param(model, marks=pytest.mark.xdist_group(f"hostile {model}"))
+    for model in ("nfs", "shared", "ssh")
+]
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Give a model with its driver, and hosts if the model has any."""
     model = str(request.param)

@@ -26,6 +26,8 @@ from tests.support.processes import memory
 from tests.support.servers import serving
 from tests.support.site import Site
 
+pytestmark = pytest.mark.xdist_group("secrets")
+
 TOKEN = os.urandom(6).hex()
 # What is planted where; each is found by its own end.
 SECRETS = {
