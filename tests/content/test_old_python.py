@@ -13,23 +13,17 @@ from ansible_collections.one.tm.plugins.module_utils import entries, frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from worlds import ANYWHERE, tree
 
+from tests.support.interpreters import old_pythons
+
 MIB = 1 << 20
 IMAGE: dict[str, Any] = {"mode": "a+w", "owner": None, "group": None, "source_dirs": []}
 IMAGE["allowed_dirs"] = ANYWHERE
 
 
-def old_pythons() -> list[str]:
-    """Find the interpreters from 3.6 to 3.9 that this machine has."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [str(path) for path in sorted(pyenv.glob("3.[6-9].*/bin/python3"))]
-    names = [shutil.which(f"python3.{minor}") for minor in range(6, 10)]
-    return found + [name for name in names if name and "shims" not in name]
-
-
-@pytest.fixture(params=old_pythons() or [""], ids=lambda path: Path(path).parents[1].name)
+@pytest.fixture(params=old_pythons() or ["none"], ids=lambda path: path.split("/")[-3:][0])
 def python(request: pytest.FixtureRequest) -> str:
     """Give an old interpreter."""
-    if not request.param:
+    if request.param == "none":
         pytest.skip("no Python from 3.6 to 3.9 is installed (python3.6, or by pyenv)")
     return str(request.param)
 

@@ -5,14 +5,16 @@ The scripts are those that a real oned wrote; only directories are replaced.
 
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.hosts import SshHost
+from tests.support.interpreters import oldest_minor_of_hosts, oldest_of_hosts
 from tests.support.oned import Oned
-from tests.support.site import Site
+from tests.support.site import Site, tm_ansible
 
 MIB = 1024 * 1024
 
@@ -105,6 +107,11 @@ def ssh(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
 
 def test_ssh_life(ssh: Site, nodes: dict[str, SshHost]) -> None:
     """Nothing shared: images go to a host, home on stop, to another host; the saved one stays."""
+    live_between_hosts(ssh, nodes)
+
+
+def live_between_hosts(ssh: Site, nodes: dict[str, SshHost]) -> None:
+    """Carry a VM through its life on hosts, and look at its images after each phase."""
     digests = make_images(ssh.images)
     images = ssh.vm_dir(1) / "images"
     on = {name: host.path(images) for name, host in nodes.items()}
@@ -137,6 +144,30 @@ def test_ssh_life(ssh: Site, nodes: dict[str, SshHost]) -> None:
         assert not on["node2"].exists()
         assert digest(ssh.vm_dir(1) / "disk.3") == digests["keep.img"]
         carry(oned, 1, epilog)
+
+
+@pytest.fixture
+def old(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
+    """Give a site whose hosts have no newer Python than ansible-core asks for."""
+    python = oldest_of_hosts()
+    if python is None:
+        pytest.skip(f"no Python 3.{oldest_minor_of_hosts()} is here, the oldest for hosts")
+    program, more = tmp_path / "python3", tmp_path / "old.ini"
+    program.write_text(f'#!/bin/sh\necho run >>{tmp_path}/runs\nexec {python} "$@"\n')
+    program.chmod(0o755)
+    more.write_text("".join(f"node{n} ansible_python_interpreter={program}\n" for n in (1, 2)))
+    return Site(front_end / tmp_path.name, "ssh").install(WARM, inventories=[inventory, more])
+
+
+def test_life_with_the_oldest_python_on_hosts(
+    old: Site, nodes: dict[str, SshHost], tmp_path: Path
+) -> None:
+    """Hosts with the oldest Python that this ansible-core allows do all that others do."""
+    live_between_hosts(old, nodes)
+    assert (tmp_path / "runs").read_text().count("run") >= len(nodes)
+    done = tm_ansible("check", "tm_ansible_ssh/tm_ansible_ssh.conf", ONE_LOCATION=str(old.location))
+    for name in nodes:
+        assert re.search(rf"{name}.*Python 3\.{oldest_minor_of_hosts()}\.", done.stdout), done
 
 
 @pytest.fixture

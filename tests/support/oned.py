@@ -62,7 +62,7 @@ class Transferred:
 
 
 # Whether drivers start runs warm that are not told otherwise, and only once they can.
-WARM = bool(os.environ.get("TM_TEST_WARM"))
+WARM = os.environ.get("TM_TEST_WARM", "0") == "1"
 
 
 def _choose_warmth(location: Path, argument: str) -> None:

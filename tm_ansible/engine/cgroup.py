@@ -57,11 +57,14 @@ class Group:
         with contextlib.suppress(OSError):
             (self.path / _PROCESSES).write_text(str(pid))
 
-    def end(self, but: str = "", patience_seconds: float = 2.0) -> list[int]:
+    def end(self, lent: str = "", patience_seconds: float = 2.0) -> list[int]:
         """Kill all that is in it, and remove it.
 
+        What other runs are to find is let go: processes of the marker ``lent``, and the masters
+        of ssh connections, whose time is ControlPersist's (ssh_config(5)).
+
         Args:
-            but: processes with this marker belong to others by now; they are let go.
+            lent: the marker of processes that runs lend each other.
             patience_seconds: longest time until the proof, in seconds.
 
         Returns:
@@ -73,7 +76,7 @@ class Group:
         deadline = time.monotonic() + patience_seconds
         while left := list(self._processes()):
             for pid in left:
-                if but and marked.belongs(pid, but):
+                if (lent and marked.belongs(pid, lent)) or _is_master(pid):
                     self._let_go(pid)
                 else:
                     _kill(pid)
@@ -137,6 +140,15 @@ def _mounted() -> Path | None:
         if rest.startswith("cgroup2 ") and root == "/":
             return Path(place)
     return None
+
+
+def _is_master(pid: int) -> bool:
+    """Tell whether a process is ssh's, for connections that are shared; it says so in ps(1)."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+    except OSError:
+        return False
+    return words.startswith(b"ssh: ") and words.endswith(b" [mux]")
 
 
 def _kill(pid: int) -> None:

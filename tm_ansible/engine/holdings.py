@@ -57,7 +57,7 @@ class Holdings:
             try:
                 left = marked.end(self._marker)
                 # What has taken the marker out of its environment is there still.
-                left += self.group.end(but=self._lent) if self.group else []
+                left += self.group.end(self._lent) if self.group else []
                 break
             except OSError as error:
                 _log.warning("looking for processes of %s: %s", self._marker, error)
