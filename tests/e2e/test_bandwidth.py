@@ -78,12 +78,10 @@ def allocated(directory: Path) -> int:
 
 
 @pytest.mark.root
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source_host", "limit"),
-    [
-        ("localhost", "source_bandwidth_mib"),
-        pytest.param("node2", "front_end_bandwidth_mib", marks=pytest.mark.long),
-    ],
+    [("localhost", "source_bandwidth_mib"), ("node2", "front_end_bandwidth_mib")],
 )
 def test_the_other_ends_limit_holds_too(
     front_end: Path, nodes: dict[str, SshHost], inventory: Path, source_host: str, limit: str

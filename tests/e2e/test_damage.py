@@ -180,7 +180,11 @@ def replace_file(path: Path) -> None:
 CHANGES = [grow, shrink, write_into, replace_file]
 
 
-COPIES = [("local", "CLONE"), ("local", "MV"), ("remote", "MV")]
+COPIES = [
+    ("local", "CLONE"),
+    pytest.param("local", "MV", marks=pytest.mark.long),
+    ("remote", "MV"),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -105,6 +105,7 @@ def test_no_terminal_gets_plain_lines(one: Path, shared_memory: Path) -> None:
     assert re.fullmatch(last, done.stdout.strip()), done.stdout
 
 
+@pytest.mark.long
 def test_a_slow_move_across_file_systems_is_no_silence(one: Path, shared_memory: Path) -> None:
     """A copy of nine seconds does not trip a limit of eight seconds of silence."""
     be_impatient(one, "nfs", f"allowed_dirs: [{one}, {shared_memory}]\n")

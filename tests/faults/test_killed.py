@@ -195,9 +195,8 @@ class Killer(threading.Thread):
                     kill(pid)
 
 
-@pytest.mark.parametrize(
-    "warm", [True, pytest.param(False, marks=pytest.mark.long)], ids=["warm", "cold"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_kinds_killed(make_ground: Make, warm: bool, chance: random.Random) -> None:
     """The engine, an ansible-playbook, an ssh or the far process, warm and cold, at some time."""
     ground = make_ground(warm=warm)
