@@ -37,7 +37,9 @@ def make_site(tmp_path: Path, at_work: Path, hosts: int) -> Site:
     inventory = tmp_path / "hosts.ini"
     lines = [f"n{number} ansible_connection=local" for number in range(hosts)]
     inventory.write_text("[nodes]\n" + "\n".join(lines) + "\n")
-    settings = f"engine: {{warm: true}}\ncopies: {{per_host: {LIMIT}}}\nconcurrency: 12\n"
+    # More slots than the limit lets the hosts have: it is the limit that holds.
+    slots = hosts * (LIMIT + 1)
+    settings = f"engine: {{warm: true}}\ncopies: {{per_host: {LIMIT}}}\nconcurrency: {slots}\n"
     site = Site(tmp_path / "site", "ssh").install(settings, inventories=[inventory])
     (site.etc / "clone.yml").write_text(PLAYBOOK.replace("DIRECTORY", str(at_work)))
     path = site.etc / "tm_ansible_ssh.conf"
