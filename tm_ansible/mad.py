@@ -1,7 +1,6 @@
 """What oned starts: a process that answers at once and that only oned can end."""
 
 import contextlib
-import ctypes
 import os
 import re
 import sys
@@ -54,7 +53,9 @@ def _run(channel: Channel, ending: Ending) -> None:
 def _save_addresses() -> None:
     """Have many threads fit into a limit of address space, such as RLIMIT_AS."""
     threading.stack_size(_STACK_BYTES)
-    with contextlib.suppress(AttributeError):  # another C library
+    with contextlib.suppress(ImportError, AttributeError):  # another C library
+        import ctypes  # noqa: PLC0415 - where it is missing, the failure has to be told
+
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 

@@ -84,8 +84,8 @@ def policy(variables: Mapping[str, Any], ways: Mapping[str, Any], verb: str) -> 
         verb: of the action.
     """
     rules = {name: variables.get("tm_" + name, ways[name]) for name in POLICY}
-    more = variables.get("tm_allowed_for", ways["allowed_for"])
-    return dict(rules, more_dirs=more.get(verb.upper(), []))
+    more = variables.get("tm_allowed_for", ways["allowed_for"]) or {}
+    return dict(rules, more_dirs=more.get(verb.upper()) or [])
 
 
 def _own_names() -> List[str]:

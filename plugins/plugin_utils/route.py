@@ -63,7 +63,8 @@ class Route:
     def _has_one_policy(self) -> bool:
         """Tell whether a step within one host would judge both paths as the two ends do."""
         source, destination = self._source.config, self._destination.config
-        return all(source[key] == destination[key] for key in ("source_dirs", *POLICY))
+        lists = ("source_dirs", *(key for key in POLICY if key != "vm_id"))
+        return all(set(source[key] or ()) == set(destination[key] or ()) for key in lists)
 
     def _carry(self, has_step: bool) -> Dict[str, Any]:
         destination = dict(self._destination.config, local=has_step)

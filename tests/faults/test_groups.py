@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,20 @@ def daemon(oned: Oned, site: Site, seconds: int) -> int:
 
 
 def groups(of: str) -> list[Path]:
-    """Give the groups of one driver's runs that are there."""
+    """Give the groups of one driver's runs that are there, without a worker's that waits."""
     group = Group.make(f"test.{os.getpid()}")
     assert group
     found = [path for path in group.path.parent.glob("tm_ansible.*") if of in path.name]
     group.end()
-    return found
+    return [path for path in found if names(path) != {"tm-spare"}]
+
+
+def names(group: Path) -> set[str]:
+    """Give the names of the processes in a group, as ps(1) shows them."""
+    with suppress(OSError):
+        pids = (group / "cgroup.procs").read_text().split()
+        return {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
+    return set()
 
 
 def token(site: Site) -> str:

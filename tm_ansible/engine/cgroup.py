@@ -6,6 +6,7 @@ marker alone has to do.
 """
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -61,7 +62,8 @@ class Group:
         """Kill all that is in it, and remove it.
 
         What other runs are to find is let go: processes of the marker ``lent``, and the masters
-        of ssh connections, whose time is ControlPersist's (ssh_config(5)).
+        of ssh connections, whose time is ControlPersist's (ssh_config(5)); and what is somebody
+        else's, such as what sudo(8) has started.
 
         Args:
             lent: the marker of processes that runs lend each other.
@@ -76,26 +78,52 @@ class Group:
         deadline = time.monotonic() + patience_seconds
         while left := list(self._processes()):
             for pid in left:
-                if (lent and marked.belongs(pid, lent)) or _is_master(pid):
+                if (lent and marked.belongs(pid, lent)) or _is_master(pid) or not self._kill(pid):
                     self._let_go(pid)
-                else:
-                    _kill(pid)
             if time.monotonic() > deadline:
                 return left
             time.sleep(_PAUSE)
-        for directory in self._directories():
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+        self.remove()
         return []
 
-    def _directories(self) -> Iterator[Path]:
-        """Give its directory, behind those of groups that were made in it."""
-        return (Path(directory) for directory, _, _ in os.walk(self.path, topdown=False))
+    def remove(self) -> None:
+        """Remove it, if nothing is in it."""
+        with contextlib.suppress(OSError):
+            for directory in self._directories():
+                directory.rmdir()
+
+    def _directories(self) -> list[Path]:
+        """List its directory, behind those of groups that were made in it."""
+        walked = os.walk(self.path, topdown=False, onerror=_unless_gone)
+        return [Path(directory) for directory, _, _ in walked]
 
     def _processes(self) -> Iterator[int]:
         for directory in self._directories():
-            with contextlib.suppress(FileNotFoundError):
-                yield from map(int, (directory / _PROCESSES).read_text().split())
+            try:
+                numbers = (directory / _PROCESSES).read_text().split()
+            except OSError as error:
+                _unless_gone(error)
+                continue
+            # 0 is one that this process cannot see.
+            yield from (int(number) for number in numbers if number != "0")
+
+    def _kill(self, pid: int) -> bool:
+        """Kill one of them; return False for somebody else's."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            # Its number may have been given anew meanwhile.
+            if self.path.name in Path(f"/proc/{pid}/cgroup").read_text():
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except PermissionError:
+            return False
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        finally:
+            os.close(descriptor)
+        return True
 
     def _let_go(self, pid: int) -> None:
         with contextlib.suppress(OSError):
@@ -111,9 +139,22 @@ def end_all(token: str) -> list[int]:
     Returns:
         Processes that did not end.
     """
+    return [pid for group in _groups(token) for pid in group.end()]
+
+
+def remove_empty(token: str) -> None:
+    """Remove groups in which nothing is.
+
+    Args:
+        token: the beginning of their markers, without the dot behind it.
+    """
+    for group in _groups(token):
+        group.remove()
+
+
+def _groups(token: str) -> list[Group]:
     own = _own()
-    left = own.glob(f"{_PREFIX}{token}.*") if own else ()
-    return [pid for path in left for pid in Group(path).end()]
+    return [Group(path) for path in own.glob(f"{_PREFIX}{token}.*")] if own else []
 
 
 @functools.cache
@@ -122,7 +163,7 @@ def _own() -> Path | None:
     try:
         root = _mounted()
         groups = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return None
     # Of version 2 it is the line of hierarchy 0 (cgroups(7)).
     paths = [line.removeprefix("0::/") for line in groups if line.startswith("0::/")]
@@ -134,12 +175,19 @@ def _own() -> Path | None:
 
 def _mounted() -> Path | None:
     """Find where the file system is (proc(5), ``mountinfo``: root, place, ``-``, type)."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        root, place = fields.split()[3:5]
-        if rest.startswith("cgroup2 ") and root == "/":
-            return Path(place)
+    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
+        fields, _, rest = line.partition(b" - ")
+        if rest.startswith(b"cgroup2 "):
+            root, place = fields.split(b" ")[3:5]
+            if root == b"/":
+                return Path(os.fsdecode(place))
     return None
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise an error, but that a group is not there any more."""
+    if error.errno not in (errno.ENOENT, errno.ENODEV):
+        raise error
 
 
 def _is_master(pid: int) -> bool:
@@ -149,8 +197,3 @@ def _is_master(pid: int) -> bool:
     except OSError:
         return False
     return words.startswith(b"ssh: ") and words.endswith(b" [mux]")
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ from typing import IO, Protocol
 
 import msgspec
 
+from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.warm.messages import Answer
 
 # Seconds until the parent of a process that has ended has told how.
@@ -42,7 +43,11 @@ class Child(Protocol):
 
 
 class ForkedChild:
-    """A worker that another process has forked, and will tell of."""
+    """A worker that another process has forked, and will tell of.
+
+    Attributes:
+        group: that it is in, if there is one.
+    """
 
     def __init__(self, pid: int, stdin: int, stdout: int, stderr: int, answers: int) -> None:
         """Take it over.
@@ -58,6 +63,7 @@ class ForkedChild:
             OSError: no descriptor is left; those given are as they were.
         """
         self.pid = pid
+        self.group: Group | None = None
         self._end = open_end(pid)  # first: if it fails, the descriptors are still the caller's
         self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb", 0)
         self.stdout: IO[bytes] | None = os.fdopen(stdout, "rb", 0)

@@ -28,7 +28,7 @@ class Holdings:
     """
 
     def __init__(self, marker: str, environment: Mapping[str, str], lent: str = "") -> None:
-        """Make the directory and the group.
+        """Make the directory.
 
         Args:
             marker: of the run.
@@ -44,7 +44,13 @@ class Holdings:
             self.directory.mkdir(mode=0o700)
         except OSError as error:
             raise EngineError(f"no directory for temporary files: {error}") from error
-        self.group = Group.make(marker)
+        self.group: Group | None = None
+
+    def hold(self, pid: int) -> None:
+        """Take a process that was just started, and all that it will start, into a group."""
+        self.group = Group.make(self._marker)
+        if self.group:
+            self.group.add(pid)
 
     def end(self) -> list[int] | None:
         """End its processes. Looking for them takes descriptors, which may be scarce.
@@ -55,9 +61,9 @@ class Holdings:
         left: list[int] | None = None
         for _ in range(_LOOKS):
             try:
-                left = marked.end(self._marker)
+                marked_left = marked.end(self._marker)
                 # What has taken the marker out of its environment is there still.
-                left += self.group.end(self._lent) if self.group else []
+                left = marked_left + (self.group.end(self._lent) if self.group else [])
                 break
             except OSError as error:
                 _log.warning("looking for processes of %s: %s", self._marker, error)
@@ -66,9 +72,8 @@ class Holdings:
 
     def remove(self) -> None:
         """Remove the directory, and a group that is empty."""
-        with contextlib.suppress(OSError):
-            if self.group:
-                self.group.path.rmdir()
+        if self.group:
+            self.group.remove()
         for _ in range(_LOOKS):
             shutil.rmtree(self.directory, ignore_errors=True)
             if not self.directory.exists():

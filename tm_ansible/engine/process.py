@@ -13,7 +13,7 @@ from typing import IO
 
 import msgspec
 
-from tm_ansible.engine import marked
+from tm_ansible.engine import cgroup, marked
 from tm_ansible.engine.child import Child
 from tm_ansible.engine.conversation import Conversation
 from tm_ansible.engine.holdings import Holdings, temporary_root
@@ -50,6 +50,7 @@ class ProcessEngine:
         """End what waits for jobs."""
         if self._warm:
             self._warm.close()
+            cgroup.remove_empty(self._warm.marker)
 
     def start(self, job: Job, listener: Callable[[News], None]) -> "ProcessRun":
         """Start a job.
@@ -71,7 +72,9 @@ class ProcessEngine:
         lent = self._warm.marker if self._warm else ""
         own = Holdings(job.marker, job.environment, lent)
         try:
-            warm = self._warm.start(job, own.directory, own.group) if self._warm else None
+            warm = self._warm.start(job, own.directory) if self._warm else None
+            if warm:
+                own.group = warm.group
             process = warm or _spawn(self._worker, job, own)
             return ProcessRun(job, encoded, listener, process, own)
         except (OSError, RuntimeError) as error:
@@ -205,8 +208,7 @@ def _spawn(worker: str, job: Job, own: Holdings) -> "subprocess.Popen[bytes]":
         bufsize=0,
         start_new_session=True,
     )
-    if own.group:
-        own.group.add(process.pid)
+    own.hold(process.pid)
     return process
 
 

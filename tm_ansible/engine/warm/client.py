@@ -61,13 +61,12 @@ class WarmWorkers:
         """Tell the marker of what runs lend each other."""
         return self._site.marker
 
-    def start(self, job: Job, directory: Path, group: Group | None = None) -> "ForkedChild | None":
+    def start(self, job: Job, directory: Path) -> "ForkedChild | None":
         """Start a worker; its stdin waits for the job.
 
         Args:
             job: what it is to do.
             directory: for its temporary files.
-            group: of its processes, if there is one.
 
         Returns:
             the worker; None if there is no server for such a job.
@@ -77,8 +76,7 @@ class WarmWorkers:
         """
         if not self._suits(job):
             return None
-        place = str(group.path) if group else None
-        start = Start(marker=job.marker, directory=str(directory), group=place)
+        start = Start(marker=job.marker, directory=str(directory))
         with self._lock:
             server = self._server
             child = server.fork(start) if server else None
@@ -224,10 +222,12 @@ class _Server:
             if not self._send(request, near):
                 return None
             self._is_hung = not is_readable(near[-1], _START_SECONDS)
-            pid = None if self._is_hung else _pid(near[-1])
-            child = ForkedChild(pid, *near) if pid is not None else None
-            if child:
-                near.clear()
+            answer = None if self._is_hung else _answer(near[-1])
+            if not answer:
+                return None
+            child = ForkedChild(answer.pid, *near)
+            near.clear()
+            child.group = Group(Path(answer.group)) if answer.group else None
             return child
         finally:
             _close(near)
@@ -278,7 +278,7 @@ def _close(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _pid(answers: int) -> int | None:
+def _answer(answers: int) -> Answer | None:
     """Read the first answer; None if there is none."""
     line = os.read(answers, 4096).partition(b"\n")[0]
-    return msgspec.json.decode(line, type=Answer).pid if line else None
+    return msgspec.json.decode(line, type=Answer) if line else None

@@ -1,10 +1,9 @@
-"""What a process of warm runs is to others: its name in ps(1), its marker, its group."""
+"""What a process of warm runs is to others: its name in ps(1), its marker."""
 
 import tempfile
 from pathlib import Path
 
 from tm_ansible.engine import marked
-from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.warm.messages import Start
 
 # The server, once it is ready; a worker that waits for its run; and one that has it.
@@ -30,6 +29,4 @@ def join(run: Start) -> None:
     """
     call_yourself(BUSY)
     tempfile.tempdir = run.directory
-    if run.group:
-        Group(Path(run.group)).add(0)
     marked.adopt(run.marker)

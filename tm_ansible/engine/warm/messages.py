@@ -11,12 +11,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         marker: of the run.
         directory: for its temporary files.
-        group: directory of its cgroup, if it has one.
     """
 
     marker: str
     directory: str
-    group: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +22,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: of the worker; the first answer.
+        group: directory of its cgroup, if it has one; in the same.
         status: as ``waitpid`` gives it; the second, once the worker has ended.
     """
 
     pid: int = 0
+    group: str | None = None
     status: int | None = None

@@ -91,6 +91,8 @@ class _Server:
         self._store = Store()
         self._workers: dict[int, _Worker] = {}
         self._spare: spare.Spare | None = None
+        # Whether to fork workers ahead; not again, until there is a run, after one has died.
+        self._is_ahead = True
         self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._writing = writing
         self._poll = select.poll()
@@ -102,8 +104,8 @@ class _Server:
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         while self._is_open or self._workers:
-            if self._is_open and not self._spare:
-                self._spare = self._fork()
+            if self._is_open and not self._spare and self._is_ahead:
+                self._spare = self._fork_ahead()
             ready = [descriptor for descriptor, _ in self._poll.poll(self._store.patience_ms)]
             self._store.expire()
             for pid, worker in list(self._workers.items()):
@@ -121,6 +123,9 @@ class _Server:
         self._store.close()
         if self._spare:
             self._spare.dismiss()
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._spare.pid, 0)
+            self._forget_spare()
 
     def _take(self) -> bool:
         """Take one request; return whether there may be more."""
@@ -139,12 +144,23 @@ class _Server:
 
     def _start(self, order: bytes, descriptors: Sequence[int]) -> None:
         worker, self._spare = self._spare, None
+        self._is_ahead = True
         if not (worker and worker.take(order, descriptors[:3])):
             worker = self._fork(*descriptors)
-            worker.take(order, descriptors[:3])
+            if not worker.take(order, descriptors[:3]):
+                os.close(descriptors[3])  # whoever waits for an answer starts cold
+                return
         self._poll.register(worker.asking, select.POLLIN)
         self._workers[worker.pid] = _Worker(descriptors[3], worker.asking)
-        _answer(descriptors[3], Answer(pid=worker.pid))
+        group = str(worker.group.path) if worker.group else None
+        _answer(descriptors[3], Answer(pid=worker.pid, group=group))
+
+    def _fork_ahead(self) -> spare.Spare | None:
+        try:
+            return self._fork()
+        except OSError:  # no process or descriptor to spare
+            self._is_ahead = False
+            return None
 
     def _fork(self, *not_its: int) -> spare.Spare:
         return spare.fork(self._site, [*not_its, *self._own()])
@@ -166,9 +182,15 @@ class _Server:
     def _conclude(self, pid: int, status: int) -> None:
         if self._spare and self._spare.pid == pid:
             self._spare.dismiss()
-            self._spare = None
+            self._forget_spare()
+            self._is_ahead = False
         if pid in self._workers:
             self._tell_end(pid, status)
+
+    def _forget_spare(self) -> None:
+        if self._spare and self._spare.group:
+            self._spare.group.remove()
+        self._spare = None
 
     def _tell_end(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)

@@ -1,6 +1,7 @@
 """A worker that is forked before there is a run for it: forking takes longer than handing over."""
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -11,10 +12,12 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
+from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.job import Site
 from tm_ansible.engine.warm import identity
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
+_numbers = itertools.count()
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 
 
@@ -24,17 +27,18 @@ class Spare(NamedTuple):
     pid: int
     asking: socket.socket
     orders: socket.socket
+    group: Group | None
 
     def take(self, order: bytes, descriptors: Sequence[int]) -> bool:
         """Give it its run; tell whether it is there to take it."""
         with self.orders, contextlib.suppress(OSError):
             socket.send_fds(self.orders, [order], descriptors)
             return True
-        self.asking.close()
+        self.dismiss()
         return False
 
     def dismiss(self) -> None:
-        """Have it end: there is no run for it."""
+        """Have it end: there is no run for it. Its group is removed by whoever hears of its end."""
         self.orders.close()
         self.asking.close()
 
@@ -46,45 +50,55 @@ def fork(site: Site, not_its: Sequence[int]) -> Spare:
         site: that the calling process was made for.
         not_its: descriptors of this process that it must not have.
     """
+    group = Group.make(f"{site.marker}.{next(_numbers)}")
     orders, its_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asking, its_asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
-        _leave_server([orders.fileno(), asking.fileno(), *not_its])
-        _work(its_orders, its_asking, site)
+        not_its = [orders.fileno(), asking.fileno(), *not_its]
+        _work(its_orders, its_asking, site, _Beginning(not_its, group))
     its_orders.close()
     its_asking.close()
-    return Spare(pid, asking, orders)
+    return Spare(pid, asking, orders, group)
 
 
-def _leave_server(descriptors: Sequence[int]) -> None:
-    """Make this fork a process of its own.
+class _Beginning(NamedTuple):
+    """What a fork does first: close descriptors of the server's, and join its group."""
 
-    Args:
-        descriptors: the server's; they are closed.
-    """
+    descriptors: Sequence[int]
+    group: Group | None
+
+
+def _leave_server(beginning: _Beginning) -> None:
+    """Make this fork a process of its own."""
     os.setsid()
+    if beginning.group:
+        beginning.group.add(0)
     identity.call_yourself(identity.SPARE)
     signal.set_wakeup_fd(-1)
     # Ansible has left handlers of its own.
     for kind in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(kind, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for descriptor in descriptors:
+    for descriptor in beginning.descriptors:
         os.close(descriptor)
     os.chdir(_PACKAGE_PARENT)
 
 
-def _work(orders: socket.socket, asking: socket.socket, site: Site) -> NoReturn:
+def _work(
+    orders: socket.socket, asking: socket.socket, site: Site, beginning: _Beginning
+) -> NoReturn:
     """Wait for a run, do what a worker process does, and exit.
 
     Args:
         orders: from which the run comes; it closes if there is none.
         asking: on which the server is asked for sessions.
         site: that the server was made for.
+        beginning: what to do first.
     """
     status = 70
     try:
+        _leave_server(beginning)
         from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
         from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
         from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
