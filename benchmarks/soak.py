@@ -128,11 +128,8 @@ class Client:
         links = [link for pid in (driver, server) for link in _descriptors(pid)]
         children = [child for pid in (driver, server) for child in children_of(pid)]
         journals = self.site.location.glob("var/.tm_ansible_nfs.*.journal")
-        tokens = [path.name[1 : -len(".journal")] for path in journals]
-        places = (
-            Path(tempfile.gettempdir()).glob(f"tm_ansible.{token}.[0-9]*") for token in tokens
-        )
-        runs = [path for found in places for path in found]
+        [token] = [path.name[1 : -len(".journal")] for path in journals]
+        runs = list(Path(tempfile.gettempdir()).glob(f"tm_ansible.{token}.[0-9]*"))
         return Held(
             resident_mib(driver),
             resident_mib(server),
@@ -169,6 +166,8 @@ def driven() -> Iterator[Client]:
     with scratch() as directory:
         site = Site(directory / "front-end", "nfs").install("engine: {warm: true}\n")
         (site.images / "a.img").write_bytes(os.urandom(64 * 1024))
+        # Without it the driver has no journal, whose name tells which directories are of its runs.
+        (site.location / "var").mkdir(exist_ok=True)
         client = Client(site)
         try:
             yield client

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -102,6 +103,9 @@ def _start(names: Sequence[str], base: Path) -> dict[str, SshHost]:
     return hosts
 
 
+DISK = re.compile(r"disk\.[0-9]+")
+
+
 @pytest.mark.parametrize("count", [FEW, pytest.param(5000, marks=pytest.mark.long)])
 def test_names_with_code_are_taken_as_they_are(place: Place, count: int) -> None:
     """Names with quotes, $(), backticks, globs, templates, U+202E, 255 bytes: literally handled."""
@@ -142,7 +146,10 @@ def _live(place: Place, names: Sequence[str]) -> None:
         ],
     )
     assert _listed(at / "ln") == []
-    assert _listed(at / ("clone" if place.site.model == "nfs" else "mv")) == sorted(names)
+    # In the model nfs an MV leaves in its place what is not saved: what is no disk.
+    moved = [name for name in names if place.site.model != "nfs" or DISK.fullmatch(name)]
+    assert _listed(at / "clone") == sorted(set(names) - set(moved))
+    assert not moved or _listed(at / "mv") == sorted(moved)
     place.run(vm_id, [f"DELETE {to}"])
     assert not at.exists()
 
