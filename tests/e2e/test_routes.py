@@ -129,7 +129,7 @@ def running() -> Iterator[Pair]:
         yield Pair(cloud, hosts, control_path_dir)
     finally:
         close_masters(control_path_dir)
-        shutil.rmtree(control_path_dir)
+        shutil.rmtree(control_path_dir, ignore_errors=True)
         for host in hosts.values():
             host.stop()
         shutil.rmtree(base)
