@@ -19,7 +19,8 @@ ANY = "*"
 GIB = 1 << 30
 
 # Services of clouds for their own machines, which are not link-local: Amazon's, Google's, Oracle's
-# (two), Scaleway's, Linode's, Alibaba's and Azure's, as each vendor documents it.
+# (two), Scaleway's, Linode's, Alibaba's and Azure's; Amazon's and Scaleway's as they document
+# them, the others as published blocklists have them.
 METADATA = (
     *("fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "192.0.0.192", "fd00:42::42"),
     *("fd00:a9fe:a9fe::1", "100.100.100.200", "168.63.129.16"),
