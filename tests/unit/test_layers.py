@@ -25,6 +25,7 @@ FLOORS = [
         "engine.warm.keeping",
         "engine.warm.launch",
         "engine.warm.messages",
+        "engine.warm.forked",
         "engine.warm.identity",
         "engine.warm.playbook",
         "engine.warm.server",

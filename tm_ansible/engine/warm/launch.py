@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,8 @@ import msgspec
 from ansible_collections.one.tm.plugins.plugin_utils import sessions
 from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper
 
-from tm_ansible.engine.warm import identity, playbook
+from tm_ansible.engine.warm import forked, identity, playbook
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
-
 
 class _Run(msgspec.Struct, frozen=True):
     command: list[str]
@@ -37,7 +35,7 @@ class Playbook:
         if self._pid == 0:
             for each in (self._socket, *not_its):
                 each.close()
-            _serve(far, keeper)
+            forked.work(lambda: _serve(far, keeper))
         far.close()
 
     def enter(self, request: Start) -> None:
@@ -91,28 +89,21 @@ class Playbook:
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
-def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> None:
-    status = 70
-    try:
-        _enter(control)
-        message, descriptors, _flags, _address = socket.recv_fds(control, MESSAGE_BYTES, 3)
-        control.close()
-        if message:
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            run = msgspec.json.decode(message, type=_Run)
-            os.chdir(run.directory)
-            sessions.keep_with(keeper())
-            status = playbook.run(run.command, run.environment)
-            if status == 0:
-                sessions.leave()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _serve(control: socket.socket, keeper: Callable[[], Keeper]) -> int:
+    """Wait for the command line, and run it; return the exit status."""
+    _enter(control)
+    message, descriptors, _flags, _address = socket.recv_fds(control, MESSAGE_BYTES, 3)
+    control.close()
+    if not message:
+        return 0
+    forked.take_streams(descriptors)
+    run = msgspec.json.decode(message, type=_Run)
+    os.chdir(run.directory)
+    sessions.keep_with(keeper())
+    status = playbook.run(run.command, run.environment)
+    if status == 0:
+        sessions.leave()
+    return status
 
 
 def _enter(control: socket.socket) -> None:

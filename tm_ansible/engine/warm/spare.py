@@ -5,16 +5,15 @@ import itertools
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import msgspec
 
 from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.job import Site
-from tm_ansible.engine.warm import identity
+from tm_ansible.engine.warm import forked, identity
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
 _numbers = itertools.count()
@@ -56,7 +55,8 @@ def fork(site: Site, not_its: Sequence[int]) -> Spare:
     pid = os.fork()
     if pid == 0:
         not_its = [orders.fileno(), asking.fileno(), *not_its]
-        _work(its_orders, its_asking, site, _Beginning(not_its, group))
+        beginning = _Beginning(not_its, group)
+        forked.work(lambda: _work(its_orders, its_asking, site, beginning))
     its_orders.close()
     its_asking.close()
     return Spare(pid, asking, orders, group)
@@ -85,45 +85,37 @@ def _leave_server(beginning: _Beginning) -> None:
     os.chdir(_PACKAGE_PARENT)
 
 
-def _work(
-    orders: socket.socket, asking: socket.socket, site: Site, beginning: _Beginning
-) -> NoReturn:
-    """Wait for a run, do what a worker process does, and exit.
+def _work(orders: socket.socket, asking: socket.socket, site: Site, beginning: _Beginning) -> int:
+    """Wait for a run, and do what a worker process does.
 
     Args:
         orders: from which the run comes; it closes if there is none.
         asking: on which the server is asked for sessions.
         site: that the server was made for.
         beginning: what to do first.
-    """
-    status = 70
-    try:
-        _leave_server(beginning)
-        from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
-        from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
-        from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
 
-        playbook = Playbook(lambda: RemoteKeeper(asking, site.marker), not_its=[orders])
-        with orders:
-            order, descriptors, _flags, _address = socket.recv_fds(orders, MESSAGE_BYTES, 3)
-        if order:
-            request = msgspec.json.decode(order, type=Start)
-            _enter(request, site, descriptors)
-            playbook.enter(request)
-            status = worker.main(playbook.run)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    Returns:
+        the process's exit status.
+    """
+    _leave_server(beginning)
+    from tm_ansible.engine import worker  # noqa: PLC0415 - loaded already
+    from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
+    from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
+
+    playbook = Playbook(lambda: RemoteKeeper(asking, site.marker), not_its=[orders])
+    with orders:
+        order, descriptors, _flags, _address = socket.recv_fds(orders, MESSAGE_BYTES, 3)
+    if not order:
+        return 0
+    request = msgspec.json.decode(order, type=Start)
+    _enter(request, site, descriptors)
+    playbook.enter(request)
+    return worker.main(playbook.run)
 
 
 def _enter(request: Start, site: Site, descriptors: Sequence[int]) -> None:
     """Make this fork what a process started for the run would be."""
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
+    forked.take_streams(descriptors)
     os.environ.clear()
     os.environ.update(site.environment, TMPDIR=request.directory)
     identity.join(request)
