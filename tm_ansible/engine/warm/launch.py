@@ -14,6 +14,7 @@ from ansible_collections.one.tm.plugins.plugin_utils.kept import Keeper
 from tm_ansible.engine.warm import forked, identity, playbook
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Start
 
+
 class _Run(msgspec.Struct, frozen=True):
     command: list[str]
     environment: dict[str, str]
