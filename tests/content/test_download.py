@@ -265,7 +265,13 @@ def test_a_time_is_read_as_the_standard_writes_it():
     assert download.read_offer({"Content-Length": "x", "Last-Modified": "x"}) == (None, None)
 
 
-@pytest.mark.parametrize("name", ["nfs/clone", "nfs/ln", "shared/ln", "ssh/clone", "ssh/ln"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("nfs/ln", "ssh/clone"),
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("nfs/clone", "shared/ln", "ssh/ln")),
+    ],
+)
 def test_playbooks_fetch_urls(play, cloud, web, site, name):
     """Twice, and in check mode; the password stays hidden even in verbose output."""
     disk = cloud.vms / "7" / "images" / "disk.0"

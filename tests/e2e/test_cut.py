@@ -115,10 +115,10 @@ def cutter_for(world: World, action: Action, chance: random.Random) -> Cutter:
     return Cutter(taking_part, world.control_path_dir, chance)
 
 
-@pytest.mark.parametrize("kind", ["client", "server"])
-def test_cut(remote: World, kind: str, chance: random.Random, tmp_path: Path) -> None:
+def test_cut(remote: World, chance: random.Random, tmp_path: Path) -> None:
     """A copy cut by the end of a connection, a program or our processes is whole or not there."""
-    cut_between_hosts(remote, kind, chance.choice(VERBS), chance, tmp_path / "output")
+    kind, verb = chance.choice(["client", "server"]), chance.choice(VERBS)
+    cut_between_hosts(remote, kind, verb, chance, tmp_path / "output")
 
 
 @pytest.mark.long
@@ -132,12 +132,16 @@ def test_cut_often(
     cut_between_hosts(remote, kind, verb, chance, tmp_path / "output")
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_cut_on_one_host(local: World, verb: str, chance: random.Random, tmp_path: Path) -> None:
+def cut_on_one_host(world: World, verb: str, chance: random.Random, output: Path) -> None:
+    """Cut an action between two file systems, and check."""
+    cutter = Cutter([], world.control_path_dir, chance)
+    action = world.action(verb, ("localhost", "localhost"))
+    check_cut(world, action, cutter, "ours", partial(world.run, action, output))
+
+
+def test_cut_on_one_host(local: World, chance: random.Random, tmp_path: Path) -> None:
     """A copy or move to another file system that is cut is whole or not there."""
-    cutter = Cutter([], local.control_path_dir, chance)
-    action = local.action(verb, ("localhost", "localhost"))
-    check_cut(local, action, cutter, "ours", partial(local.run, action, tmp_path / "output"))
+    cut_on_one_host(local, chance.choice(VERBS), chance, tmp_path / "output")
 
 
 @pytest.mark.long
@@ -147,7 +151,7 @@ def test_cut_on_one_host_often(
     local: World, verb: str, chance: random.Random, tmp_path: Path
 ) -> None:
     """The same, many times."""
-    test_cut_on_one_host(local, verb, chance, tmp_path)
+    cut_on_one_host(local, verb, chance, tmp_path / "output")
 
 
 @pytest.fixture
@@ -197,10 +201,9 @@ def cut_warm(world: World, drivers: Drivers, kind: str, verb: str, chance: rando
     check_cut(world, action, cutter_for(world, action, chance), kind, partial(drivers.run, action))
 
 
-@pytest.mark.parametrize("kind", ["program", "ours"])
-def test_cut_warm(remote: World, drivers: Drivers, kind: str, chance: random.Random) -> None:
+def test_cut_warm(remote: World, drivers: Drivers, chance: random.Random) -> None:
     """A driver's copy that is cut, or whose driver or warm server is killed, is never wrong."""
-    cut_warm(remote, drivers, kind, chance.choice(VERBS), chance)
+    cut_warm(remote, drivers, chance.choice(["program", "ours"]), chance.choice(VERBS), chance)
 
 
 @pytest.mark.long

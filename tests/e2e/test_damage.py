@@ -1,5 +1,6 @@
 """Disks that fill up, bits that flip, sources that change: a failure, and nothing of it is left."""
 
+import itertools
 import os
 import random
 import re
@@ -180,15 +181,21 @@ def replace_file(path: Path) -> None:
 CHANGES = [grow, shrink, write_into, replace_file]
 
 
-COPIES = [
-    ("local", "CLONE"),
-    pytest.param("local", "MV", marks=pytest.mark.long),
-    ("remote", "MV"),
+COPIES = [("local", "CLONE"), ("local", "MV"), ("remote", "MV")]
+SHORT = [
+    *((write_into, "local", "CLONE"), (replace_file, "local", "CLONE")),
+    *((grow, "remote", "MV"), (shrink, "remote", "MV"), (replace_file, "remote", "MV")),
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize(("where", "verb"), COPIES)
+def changes() -> Iterator[object]:
+    """Give each change of each copy; those that are not short are marked."""
+    for change, copy in itertools.product(CHANGES, COPIES):
+        marks = () if (change, *copy) in SHORT else pytest.mark.long
+        yield pytest.param(change, *copy, marks=marks)
+
+
+@pytest.mark.parametrize(("change", "where", "verb"), changes())
 def test_source_changes(
     request: pytest.FixtureRequest,
     where: str,

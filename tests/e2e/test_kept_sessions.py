@@ -93,7 +93,8 @@ def test_a_run_that_fails_leaves_none(site: Site, oned: Oned, nodes: dict[str, S
 
 
 @pytest.mark.parametrize(
-    "victim", ["tm-worker", "session", pytest.param("tm-warm", marks=pytest.mark.long)]
+    "victim",
+    ["session", *(pytest.param(name, marks=pytest.mark.long) for name in ("tm-worker", "tm-warm"))],
 )
 def test_killed_users(site: Site, oned: Oned, nodes: dict[str, SshHost], victim: str) -> None:
     """Whoever is killed in mid-copy: one reply, the session ends, and the next run is fine."""
