@@ -4,6 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -124,6 +125,21 @@ def test_server_that_does_not_get_ready_is_not_tried_at_once_again(
     assert not warm._starting
     assert caplog.messages == ["runs start cold: out of order"]
     assert not list(tmp_path.glob("tm_ansible.*"))
+
+
+def test_close_waits_for_no_server_that_does_not_answer(
+    workers, site: Site, tmp_path: Path
+) -> None:
+    """The end of the driver ends a server that somebody waits for; who waited starts cold."""
+    warm = workers(READY)
+    is_ready(warm)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(warm.start, job(site), tmp_path)
+        wait_until(warm._lock.locked)
+        began = time.monotonic()
+        warm.close()
+        assert time.monotonic() - began < 1
+        assert asking.result(1) is None
 
 
 def test_close_ends_a_server_that_is_not_ready(workers, tmp_path: Path) -> None:

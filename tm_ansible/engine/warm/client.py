@@ -25,10 +25,14 @@ _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 _SERVER = "tm_ansible.engine.warm.server"
 # A server is renewed after so many runs, whatever it may have gathered.
 _RUNS = 1000
-_READY_SECONDS = 60.0
-# Longest time until a server that is ready has forked.
-_START_SECONDS = 2.0
-# The same for its end when the driver ends, and for the end of one that is not ready.
+# Nobody waits for it meanwhile.
+_READY_SECONDS = 300.0
+# Longest time until a server that is ready hands a worker over. On a machine on which that takes
+# seconds, cold starts instead would take minutes, and leave no time for a new server.
+_START_SECONDS = 10.0
+# Longest time for its end when it is asked for no more.
+_END_SECONDS = 2.0
+# The same when the driver ends, and for the end of one that is not ready.
 _CLOSE_SECONDS = 0.2
 # Time without another attempt after a server that did not get ready.
 _PAUSE_SECONDS = 60.0
@@ -93,9 +97,13 @@ class WarmWorkers:
         return child
 
     def close(self) -> None:
-        """End the server, also one that is not ready yet."""
+        """End the server, also one that is not ready yet, or that somebody waits for."""
+        self._closed = True
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            self._lock.release()
+        elif asked := self._server:
+            asked.kill()
         with self._lock:
-            self._closed = True
             server, self._server = self._server, None
             starting = self._starting
             if self._unready:
@@ -259,7 +267,7 @@ class _Server:
         """Tell whether the process is there."""
         return self._process.poll() is None
 
-    def end(self, seconds: float = _START_SECONDS) -> None:
+    def end(self, seconds: float = _END_SECONDS) -> None:
         """End it, whatever it has under way.
 
         Args:
