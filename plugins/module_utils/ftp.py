@@ -15,9 +15,14 @@ from ansible_collections.one.tm.plugins.module_utils.webrules import Deadline, G
 
 __metaclass__ = type
 
+# Of what a server says in all: a few commands, and a welcome.
+MOST_LINES = 200
+
 
 class _Client(ftplib.FTP):
     """A client whose connections all lead to one address."""
+
+    _lines = 0
 
     def connect_by(self, connection: socket.socket) -> None:
         """Take a connection to a server, and its welcome."""
@@ -26,6 +31,13 @@ class _Client(ftplib.FTP):
         self.af = connection.family
         self.file = connection.makefile("r", encoding=self.encoding)
         self.welcome = self.getresp()
+
+    def getline(self) -> str:
+        """Read a line; ftplib would take an answer that has no end."""
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            raise ftplib.Error("the server says more than %d lines" % MOST_LINES)  # noqa: S321 - asked for
+        return super(_Client, self).getline()
 
     def makepasv(self) -> Tuple[str, int]:
         """Ask for a port, on the server itself: what address it names is not looked at."""

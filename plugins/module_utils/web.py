@@ -110,6 +110,13 @@ class _Redirects(HTTPRedirectHandler):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
+    def http_error_302(self, request: Any, response: Any, *answer: Any) -> Any:
+        """Follow, without what comes with the redirect: urllib would read it to its end."""
+        response.close()
+        return super(_Redirects, self).http_error_302(request, response, *answer)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(self, *arguments: Any) -> Any:
         """Judge the new URL; the old request's login does not go with it."""
         old, parts = urlsplit(arguments[0].full_url), urlsplit(arguments[-1])

@@ -1,5 +1,6 @@
 """Which servers URLs lead to: real servers on several addresses of this machine."""
 
+import contextlib
 import functools
 import gc
 import http.server
@@ -56,11 +57,14 @@ class Web(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("http://"):  # as a proxy is asked
             self.path = "/" + self.path.split("/", 3)[3]
         kind, _slash, rest = self.path[1:].partition("/")
-        if kind == "to":
+        if kind in ("to", "to-slowly"):
             self.send_response(302)
             self.send_header("Location", rest.replace("PORT", str(self.server.server_port)))
-            self.send_header("Content-Length", "0")
+            if kind == "to":
+                self.send_header("Content-Length", "0")
             self.end_headers()
+            if kind == "to-slowly":
+                self._drip(b"")
             return
         self.send_response(500 if kind == "echo" else 200, self.path.partition("?")[2] or None)
         if kind == "long":
@@ -380,6 +384,30 @@ def test_a_download_that_drips_is_ended(web: str, tmp_path: Path, kind: str) -> 
     reason = r"it took more than 0.5 s \(setting urls.seconds\)"
     refused(f"http://127.0.0.1:{web}/{kind}/a", tmp_path, reason, seconds=0.5)
     assert time.monotonic() - began < 5
+
+
+def test_what_comes_with_a_redirect_is_not_read(web: str, tmp_path: Path) -> None:
+    """It may have no end, and nobody wants it."""
+    began = time.monotonic()
+    run(f"http://127.0.0.1:{web}/to-slowly//a", tmp_path, seconds=20)
+    assert time.monotonic() - began < 5
+    assert (tmp_path / "disk.0").read_bytes() == b"image"
+
+
+def test_an_ftp_server_that_never_stops_talking_is_given_up(tmp_path: Path) -> None:
+    """An answer of many lines is kept whole until its last one."""
+
+    class Talker(Ftp):
+        """A server whose welcome has no end."""
+
+        def say(self, text: str) -> None:
+            """Say it without a last line."""
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(f"{text[:3]}-{text}\r\n".encode() * 100)
+
+    with serving(Talker) as address:
+        refused(f"ftp://{address}/a.img", tmp_path, "says more than 200 lines", seconds=10)
 
 
 def test_the_time_of_tls_counts_too(tmp_path: Path) -> None:
