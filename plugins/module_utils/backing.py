@@ -5,8 +5,9 @@ import os
 import stat
 from typing import Any, Dict, Iterator, NamedTuple, Sequence
 
-from ansible_collections.one.tm.plugins.module_utils import headers, paths, qemu
+from ansible_collections.one.tm.plugins.module_utils import headers, paths, qemu, sources
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, cause
+from ansible_collections.one.tm.plugins.module_utils.policy import Policy
 
 __metaclass__ = type
 
@@ -22,11 +23,13 @@ class Rules(NamedTuple):
         source_dirs: directories below which every backing file has to lie, on its real path; the
             image's own directory where there are none: others hold other VMs' disks.
         alone: whether it may have no backing file at all.
+        policy: what the site allows to be read; a backing file is read as well.
     """
 
     declared: str
     source_dirs: Sequence[str] = ()
     alone: bool = False
+    policy: Policy = Policy(())
 
 
 class Backing(NamedTuple):
@@ -131,6 +134,9 @@ def _opened(path: str, rules: Rules, image: str) -> Iterator[int]:
             "its backing file %s is not below %s; see the setting source_dirs"
             % (paths.with_real(path, real), " or ".join(directories))
         )
+    fault = sources.fault(real, rules.policy)
+    if fault:
+        raise TmError("its backing file %s: %s" % (paths.with_real(path, real), fault))
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(real, flags)

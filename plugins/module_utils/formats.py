@@ -21,6 +21,7 @@ from ansible_collections.one.tm.plugins.module_utils.backing import (
     examine,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.policy import policy_of
 
 __metaclass__ = type
 
@@ -30,11 +31,12 @@ ARGUMENT = {"type": "str", "choices": CHOICES, "default": "probe"}
 
 
 def rules_of(params: Mapping[str, Any], alone: bool = False) -> Rules:
-    """Return the rules among a step's parameters: ``format`` and ``source_dirs``."""
+    """Return the rules among a step's parameters: ``format``, and those of the path policy."""
     return Rules(
         params.get("format") or headers.RAW,
         tuple(params.get("source_dirs") or ()),
         alone,
+        policy_of(params),
     )
 
 

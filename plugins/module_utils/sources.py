@@ -97,7 +97,7 @@ def check(path: str, real: str, policy: Policy, is_disk: bool = False) -> None:
     Raises:
         TmError: it is refused; the message names the rule and the setting.
     """
-    reason = _reason(real, policy, is_disk)
+    reason = fault(real, policy, is_disk)
     if reason:
         raise TmError("refused the source %s: %s" % (paths.with_real(path, real), reason))
 
@@ -130,7 +130,14 @@ def _check_names(path: str, real: str, names: Iterable[str], policy: Policy) -> 
             raise TmError("refused the source %s: %s is in it: %s" % (path, whole, reason))
 
 
-def _reason(real: str, policy: Policy, is_disk: bool) -> str:
+def fault(real: str, policy: Policy, is_disk: bool = False) -> str:
+    """Return why something may not be read: the rule and the setting; nothing if it may.
+
+    Args:
+        real: where it really is.
+        policy: what the site allows.
+        is_disk: whether it is a block device.
+    """
     named = [root for root in paths.roots(policy.source_dirs) if is_within(real, root)]
     if policy.source_dirs and not named:
         return "it is not below a source directory (%s); %s" % (

@@ -316,6 +316,25 @@ def test_source_directories_decide_where_a_site_sets_them(tmp_path):
         check(top, source_dirs=[str(tmp_path / "images")])
 
 
+def test_a_backing_file_is_judged_as_a_source(tmp_path):
+    """A guest that names one in its header gets nothing that it could not name as its image."""
+    repository = tmp_path / "repository"
+    rules = {"source_dirs": [str(repository)], "own_paths": [str(repository / "etc")]}
+    for name, reason in (
+        (".ssh/config", "keys are kept in .ssh"),
+        ("etc/vault", f"keeps {repository}/etc for itself"),
+        (".tm-0a1b2c3d4e5f6071.part", "a temporary name"),
+    ):
+        secret = repository / name
+        secret.parent.mkdir(parents=True, exist_ok=True)
+        secret.write_bytes(bytes(MIB))
+        image = qcow2(repository / "a.qcow2", secret, "raw")
+        refused(image, f"its backing file {secret}: .*{reason}", tmp_path, **rules)
+    (repository / "tls.key").write_bytes(bytes(MIB))
+    image = qcow2(repository / "b.qcow2", repository / "tls.key", "raw")
+    refused(image, "tls.key: it is named like a key.*source_dirs", tmp_path)
+
+
 def test_a_clone_on_a_permitted_backing_file_keeps_working(tmp_path):
     """In another directory it reads what the source reads."""
     base = tmp_path / "images" / "base.raw"
