@@ -53,9 +53,24 @@ def judged(path: str, policy: Policy) -> Iterator[Tuple[str, str]]:
         is_disk = stat.S_ISBLK(os.fstat(descriptor).st_mode)
         real = os.readlink(anchor)
         check(path, real, policy, is_disk)
+        _check_there(path, real, descriptor)
         yield anchor, real
     finally:
         os.close(descriptor)
+
+
+def _check_there(path: str, real: str, descriptor: int) -> None:
+    """Refuse what is open and not under the path that was judged.
+
+    So are, below /proc, other processes' deleted files, their memory, and their mounts.
+    """
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.stat(real), os.fstat(descriptor)):
+            return
+    raise TmError(
+        "refused the source %s: it is not, or no longer, a file with a path of its own; "
+        "name one that is" % paths.with_real(path, real)
+    )
 
 
 @contextlib.contextmanager

@@ -207,6 +207,28 @@ def test_a_source_that_becomes_another_meanwhile_is_not_read(world: Path) -> Non
         os.close(opened.descriptor)
 
 
+def test_what_has_no_path_of_its_own_is_no_image(world: Path, read: Callable[..., None]) -> None:
+    """A process's memory, a file that is deleted: /proc leads there, their path says nothing."""
+    secret = world / "repository" / "secret"
+    secret.write_text("s3cret")
+    memory = os.memfd_create("secret")
+    os.write(memory, b"s3cret")
+    with secret.open("rb") as deleted:
+        secret.unlink()
+        for descriptor in (memory, deleted.fileno()):
+            source = f"/proc/{os.getpid()}/fd/{descriptor}"
+            with pytest.raises(TmError, match="no longer, a file with a path of its own"):
+                read(world, source)
+            # Another file of that name is not the one that was judged.
+            name = Path(source).readlink()
+            if name.is_relative_to(world):
+                name.write_text("another")
+                with pytest.raises(TmError, match="no longer, a file with a path of its own"):
+                    read(world, source)
+    os.close(memory)
+    assert not (world / "vms" / "7" / "images" / "disk.1").exists()
+
+
 def _mkimage(world: Path, source: object, **more: Any) -> None:
     kind = {"filesystem": "ext4", "slack_percent": 20, "uuid": None}
     mkimage.run(params(world, source, **kind, **more), False)
