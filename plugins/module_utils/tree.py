@@ -18,10 +18,10 @@ from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, extent
 
 
 def copy_tree(source: str, destination: str, meter: Optional[Meter] = None) -> None:
-    """Copy a file, a link or a tree; modes, times and (as root) owners stay.
+    """Copy a file, a link or a tree; permissions, times and (as root) owners stay.
 
     Args:
-        source: path; links in it are copied as links.
+        source: real path; links in it are copied as links.
         destination: path where nothing is yet.
         meter: measures it.
 
@@ -113,6 +113,9 @@ def _copy_directory(
 
 def _copy_file(source: Source, destination: str, meter: Optional[Meter]) -> bool:
     meter = meter or Meter(os.path.basename(source.path), source.size)
+    # A directory above it that became a link would have led elsewhere.
+    if os.readlink("/proc/self/fd/%d" % source.descriptor) != source.path:
+        raise TmError("%s was replaced while it was copied; stop what does it" % source.path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(destination, flags, 0o600)
     try:
@@ -120,7 +123,8 @@ def _copy_file(source: Source, destination: str, meter: Optional[Meter]) -> bool
             if not share(source, descriptor):
                 copy_contents(source, descriptor, destination, meter)
             _copy_owner(source.state, destination)
-            os.fchmod(descriptor, stat.S_IMODE(source.state.st_mode))
+            # The copy may be of another owner, whose programs no others are to make.
+            os.fchmod(descriptor, source.state.st_mode & 0o777)
             finish(source, descriptor, destination)
             with meter.beating():
                 os.fsync(descriptor)

@@ -1,5 +1,6 @@
 """MV on one host: a rename, or a proven copy, and safe to repeat."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import copying, files, move, removal, tree
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from worlds import names
 
 MIB = 1 << 20
@@ -164,6 +166,40 @@ def test_across_file_systems_everything_arrives_as_it_was(var, other_fs):
     assert str((moved / "disk.2").readlink()) == "/srv/data.img"
     assert (names(var / "7"), names(other_fs)) == ([], ["images"])
     assert run(images, moved, var, other_fs)["changed"] is False
+
+
+def test_a_program_is_not_made_another_owner_s(var, tmp_path):
+    """Who may write into a VM's directory gets no program that runs as the transfer's user."""
+    program = var / "7" / "images" / "program"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o6755)
+    tree.copy_tree(str(program.parent), str(tmp_path / "copy"))
+    assert (tmp_path / "copy" / "program").stat().st_mode & 0o7777 == 0o755
+
+
+def test_a_directory_that_becomes_a_link_in_mid_move_leads_nowhere(var, tmp_path):
+    """What is read through it is not what was judged."""
+    images, secret = var / "7" / "images" / "more", tmp_path / "secret"
+    for directory, text in ((images, "mine"), (secret, "s3cret")):
+        directory.mkdir()
+        for name in ("a", "b"):
+            (directory / name).write_text(text)
+
+    class Swap(Meter):
+        """Puts a link in the directory's place, once its first file was copied."""
+
+        @contextlib.contextmanager
+        def beating(self) -> Iterator[None]:
+            """Swap, once it is flushed."""
+            with super().beating():
+                yield
+            if not images.is_symlink():
+                images.rename(tmp_path / "old")
+                images.symlink_to(secret)
+
+    with pytest.raises(TmError, match="more/b was replaced while it was copied"):
+        tree.copy_tree(str(images), str(tmp_path / "copy"), Swap("images", 0))
+    assert not (tmp_path / "copy" / "b").exists()
 
 
 def test_across_file_systems_a_file_and_a_link_move_too(var, other_fs):
