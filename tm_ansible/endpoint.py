@@ -12,6 +12,8 @@ _MAX_NAME = 255
 _MAX_HOST = 253
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# A URL's host and port.
+_SERVER = re.compile(r"(\[[^\[\]]*\]|[^:@\[\]]*)(:[0-9]*)?")
 # Schemes even on a machine of that name.
 _WEB = ("ftp", "http", "https")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -53,7 +55,11 @@ class Url:
         """The URL for logs: without user, password and query, which may be secrets."""
         scheme, _, rest = self.text.partition("://")
         authority, path = _split_authority(rest)
-        _, at, host = authority.rpartition("@")
+        user, at, host = authority.rpartition("@")
+        if not _SERVER.fullmatch(host) or (not user and ":" in host and "@" in path):
+            # A "/", "?" or "#" of the password itself ends what is the host for all others.
+            _, at, rest = rest.rpartition("@")
+            host, path = _split_authority(rest) if at else ("***", "")
         path = re.sub(r"[?#].*", "?***", path)
         return f"{scheme}://{'***@' if at else ''}{host}{path}"
 

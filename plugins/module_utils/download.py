@@ -24,7 +24,13 @@ from ansible_collections.one.tm.plugins.module_utils.files import (
 )
 from ansible_collections.one.tm.plugins.module_utils.ftp import FtpFile
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
-from ansible_collections.one.tm.plugins.module_utils.paths import scheme, split, without_secrets
+from ansible_collections.one.tm.plugins.module_utils.paths import (
+    names_server,
+    scheme,
+    split,
+    user_of,
+    without_secrets,
+)
 from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
 from ansible_collections.one.tm.plugins.module_utils.room import need_room
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
@@ -74,6 +80,12 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     if any(ord(char) < 32 or ord(char) == 127 for char in params["url"]):
         shown = ascii(without_secrets(params["url"]))[:300]
         raise TmError("downloading %s failed: it holds control characters" % shown)
+    if not names_server(params["url"]):
+        # What stands there may be half of a password, which no reason is to name.
+        raise TmError(
+            "downloading %s failed: no <host>[:<port>] stands behind its ://; write %%2F, %%3F, "
+            "%%23, %%5B, %%5D for / ? # [ ] in a user or password" % without_secrets(params["url"])
+        )
     destination = check_destination(params["destination"], policy_of(params))
     name = os.path.basename(destination)
     remote = Remote(params["url"], params["timeout"], rules_of(params))
@@ -101,9 +113,8 @@ def secrets_of(url: str) -> List[str]:
 
     A short query is no secret, and hiding it would blacken innocent words.
     """
-    authority, _slash, path = url.partition("://")[2].partition("/")
-    query = path.partition("?")[2].partition("#")[0]
-    user = authority.rpartition("@")[0]
+    query = url.partition("?")[2].partition("#")[0]
+    user = user_of(url)
     # The user's name alone may be an innocent word, too.
     secrets = [user + "@" if user else "", user.partition(":")[2], query if len(query) >= 8 else ""]
     return [text for secret in secrets if secret for text in (secret, unquote(secret))]

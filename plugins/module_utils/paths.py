@@ -7,6 +7,9 @@ from typing import List, Optional, Sequence, Tuple
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# RFC 3986, 3.2: what a URL's server is named by ends there, and what it is without a user.
+AUTHORITY = re.compile(r"[^/?#]*")
+SERVER = re.compile(r"(\[[^\[\]]*\]|[^:@\[\]]*)(:[0-9]*)?\Z")
 BRACKETS = re.compile(r"\[([^\]]*)\]:(.*)", re.DOTALL)
 
 
@@ -26,9 +29,8 @@ def split(argument: str) -> Tuple[str, str]:
         argument: as the transfer script has it.
     """
     if scheme(argument):
-        authority, slash, path = argument.partition("://")[2].partition("/")
-        server = re.sub(r":\d*$", "", authority.rpartition("@")[2])
-        return server.strip("[]"), slash + path
+        _user, server, path = _url(argument)
+        return re.sub(r":\d*$", "", server).strip("[]"), path
     match = BRACKETS.match(argument)
     if match:
         return match.group(1), tidy(match.group(2))
@@ -38,13 +40,42 @@ def split(argument: str) -> Tuple[str, str]:
     return host, tidy(path)
 
 
+def _url(url: str) -> Tuple[str, str, str]:
+    """Split what follows a URL's ``://`` into user, server and the rest."""
+    text = url.partition("://")[2]
+    authority = AUTHORITY.match(text).group()  # type: ignore[union-attr]
+    user, _at, server = authority.rpartition("@")
+    return user, server, text[len(authority) :]
+
+
+def names_server(url: str) -> bool:
+    """Tell whether a host, and perhaps a port, stands where a URL has its server."""
+    user, server, _rest = _url(url)
+    return bool(SERVER.match(server)) and not set(user) & set("[]")
+
+
+def user_of(url: str) -> str:
+    """Return what may be a URL's user and password.
+
+    One that has a ``/``, ``?`` or ``#`` as it is ends what names the server, for everybody who
+    reads the URL; it is a secret all the same.
+    """
+    user, server, rest = _url(url)
+    if names_server(url) and (user or ":" not in server or "@" not in rest):
+        return user
+    text = url.partition("://")[2]
+    return text.rpartition("@")[0] or text
+
+
 def without_secrets(argument: str) -> str:
     """Return an argument as it may be shown: a URL without user, password, query and fragment."""
     match = SCHEME.match(argument)
     if not match:
         return argument
-    authority, slash, path = argument[match.end() :].partition("/")
-    shown = authority.rpartition("@")[2] + slash + path
+    user, server, rest = _url(argument)
+    secret, shown = user_of(argument), server + rest
+    if secret != user:
+        shown = "***" + argument[match.end() + len(secret) :]
     return match.group(0) + re.split("[?#]", shown, maxsplit=1)[0]
 
 

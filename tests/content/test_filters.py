@@ -34,6 +34,7 @@ FILTERS = load().FilterModule().filters()
         ("http://user:pw@server:8080/x/y.img?a=1", "server", "/x/y.img?a=1"),
         ("HTTPS://server/a", "server", "/a"),
         ("http://[::1]:80/a", "::1", "/a"),
+        ("http://server?@other/a", "server", "?@other/a"),
         ("fe:/a/../b", "fe", "/a/../b"),
         ("fe:", "fe", ""),
         ("", "", ""),
@@ -59,6 +60,21 @@ def test_what_is_shown_has_no_secrets():
     assert FILTERS["shown"](url) == "https://host:1/a/b"
     assert FILTERS["shown"]("https://me:s@cret@host?s3cret") == "https://host"
     assert FILTERS["shown"]("node1:/a?b") == "node1:/a?b"
+    assert FILTERS["shown"]("http://me:s3cret/a") == "http://***"
+
+
+@pytest.mark.parametrize("end", "/?#")
+@pytest.mark.parametrize("password", ["s3cret{}s3cret", "12{}s3cret", "s3cret{}"])
+def test_a_password_that_ends_the_host_too_early_is_not_shown(end, password):
+    """It should have been escaped; it is a secret all the same."""
+    url = "http://me:" + password.format(end) + "@host:8080/a.img"
+    assert FILTERS["shown"](url) == "http://***@host:8080/a.img"
+
+
+@pytest.mark.parametrize("url", ["http://host/a@2x.img", "http://[::1]:80/a", "s3://bucket/@"])
+def test_what_is_no_user_is_shown(url):
+    """An at-sign may stand in a path."""
+    assert FILTERS["shown"](url) == url
 
 
 @pytest.mark.parametrize(

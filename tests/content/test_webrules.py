@@ -471,6 +471,18 @@ def test_user_and_password_stand_in_no_reason(web: str, tmp_path: Path, part: st
         assert not [word for word in ("somebody", "some%62ody", SECRET) if word in message]
 
 
+@pytest.mark.parametrize("end", ["/", "?", "#", "[s3cret]"])
+@pytest.mark.parametrize("kind", ["http", "ftp"])
+def test_a_password_that_is_not_escaped_stands_in_no_reason(
+    tmp_path: Path, kind: str, end: str
+) -> None:
+    """Half of it is taken for the server's port; the reason tells how to write it."""
+    url = f"{kind}://me:s3cret{end}s3cret@127.0.0.1/a"
+    message = refused(url, tmp_path, "write %2F, %3F, %23")
+    assert "127.0.0.1/a failed" in message
+    assert "s3cret" not in message
+
+
 def test_no_user_goes_along_with_a_redirect(web: str, tmp_path: Path) -> None:
     """A login is for the host that the URL names."""
     seen: list[bytes] = []

@@ -291,6 +291,11 @@ def test_rendered_places_are_read_back(host, names):
         ("http://host/a?token=1#x", "http://host/a?***"),
         ("s3+x.y-z://bucket/key", "s3+x.y-z://bucket/key"),
         ("swift://", "swift://"),
+        ("http://joe:pa/ss@host:80/a", "http://***@host:80/a"),
+        ("http://joe:pa#ss@host/a", "http://***@host/a"),
+        ("http://joe:12?ss@host/a", "http://***@host/a"),
+        ("http://joe:pa/ss", "http://***"),
+        ("http://[::1]:80/a.img", "http://[::1]:80/a.img"),
     ],
 )
 def test_urls_are_kept_and_shown_without_secrets(word, shown):
