@@ -35,6 +35,7 @@ class Arrival:
         telling: Telling,
         wanted: attributes.Attributes,
         keep: Optional[Callable[[partial.Partial, str], None]] = None,
+        check: Optional[Callable[[], None]] = None,
     ) -> None:
         """Take what it needs.
 
@@ -43,11 +44,13 @@ class Arrival:
             telling: whom to tell.
             wanted: mode and owner of what is made.
             keep: gets a single file that is whole, with its blocks, and its name of ours.
+            check: called before what came gets its name; raises if it may not have that any more.
         """
         self._reader = reader
         self._telling = telling
         self._attributes = wanted
         self._keep = keep
+        self._check = check
         self.resumed = 0
 
     def receive(self, found: entries.Tree, final: str, source: str) -> bool:
@@ -95,7 +98,7 @@ class Arrival:
                     os.fsync(part.descriptor)
             if self._keep:
                 self._keep(part, files.temporary_name(final))
-            files.publish(files.temporary_name(final), final, self._attributes)
+            self._publish(files.temporary_name(final), final)
         return True
 
     def _receive_directory(self, found: entries.Tree, final: str) -> bool:
@@ -108,10 +111,15 @@ class Arrival:
             for entry in reversed(found.entries):
                 if entry.type == entries.DIRECTORY:
                     self._finish_directory(os.path.join(temporary, entry.path), entry)
-            files.publish(temporary, final, self._attributes)
+            self._publish(temporary, final)
         # An attempt that was cut off between its two renames left this.
         lifeline.discard(files.replaced_name(final))
         return True
+
+    def _publish(self, temporary: str, final: str) -> None:
+        if self._check:
+            self._check()
+        files.publish(temporary, final, self._attributes)
 
     def _make_entry(self, path: str, entry: entries.Entry, index: int) -> None:
         if entry.type == entries.LINK:

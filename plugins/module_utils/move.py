@@ -1,8 +1,9 @@
 """MV on one host."""
 
 import errno
+import functools
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import entries, formats, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
@@ -57,7 +58,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     if check_mode:
         return {"changed": True, "tm_log": ["would move " + what], "path": final}
     tidy_up(source)
-    meter = move(source, final, params.get("bandwidth_mib") or 0)
+    check = functools.partial(check_unused, final, policy)
+    meter = move(source, final, params.get("bandwidth_mib") or 0, check)
     if meter is None:
         return _nothing_to_do(source, final, check_mode)
     result = {"changed": True, "tm_log": ["moved " + what], "path": final, "bytes": meter.bytes}
@@ -105,13 +107,16 @@ def tidy_up(source: str) -> None:
         removal.remove_doomed(source)
 
 
-def move(source: str, final: str, mib_per_second: float = 0) -> Optional[Meter]:
+def move(
+    source: str, final: str, mib_per_second: float = 0, check: Callable[[], None] = lambda: None
+) -> Optional[Meter]:
     """Rename, or copy, prove and remove where the file systems differ.
 
     Args:
         source: real path of a file, link or tree.
         final: its real path from now on; a file or directory there is replaced by its like.
         mib_per_second: the host's limit of bandwidth; 0 for none.
+        check: called before a copy gets its name; raises if it may not have that any more.
 
     Returns:
         What measured it; None, with nothing done, if both are one place that is mounted twice.
@@ -134,13 +139,15 @@ def move(source: str, final: str, mib_per_second: float = 0) -> Optional[Meter]:
             tally = removal.survey(source)
             meter = Meter(os.path.basename(source), tally.length, mib_per_second)
             with about(final):
-                if not _move_across(source, place, tally, meter):
+                if not _move_across(source, place, tally, meter, check):
                     return None
         discard(replaced_name(place))
     return meter
 
 
-def _move_across(source: str, final: str, tally: removal.Tally, meter: Meter) -> bool:
+def _move_across(
+    source: str, final: str, tally: removal.Tally, meter: Meter, check: Callable[[], None]
+) -> bool:
     directory = os.path.dirname(final)
     with filling(directory, tally.size), new_directory(final) as work:
         # Only now what an earlier attempt left there is gone.
@@ -153,6 +160,7 @@ def _move_across(source: str, final: str, tally: removal.Tally, meter: Meter) ->
         copy_tree(source, copy, meter)
         prove_tree(source, copy, Meter(os.path.basename(source) + " compared", tally.length))
         check_proven(source, state)
+        check()
         rename(copy, final)
     removal.remove(source)
     return True

@@ -1,6 +1,7 @@
 """The side that reads a stream: what comes, where it goes, and what is said of it in the end."""
 
 import contextlib
+import functools
 import os
 from typing import Any, BinaryIO, Dict, Optional, Tuple
 
@@ -65,8 +66,7 @@ class Receiver:
             return dict(result, changed=False, same=True)
         if place.there and not self._config["move"] and offer.found.is_complete_copy(place.there):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
-        if self._config["move"]:
-            policy.check_unused(place.final, policy.policy_of(self._config))
+        self._check_unused(place.final)
         placing.check_fits(place, offer.found)
         formats.check_here(offer.path, offer.backing, formats.rules_of(self._config))
         if self._config["check"]:
@@ -95,9 +95,14 @@ class Receiver:
             is_file = found.root.type == entries.FILE
             source = partial.source_of(*self._where(offer), found.root) if is_file else ""
             keep = kept.keep if kept.is_wanted else None
-            arriving = arrival.Arrival(self._reader, self._telling, self._attributes, keep)
+            check = functools.partial(self._check_unused, final)
+            arriving = arrival.Arrival(self._reader, self._telling, self._attributes, keep, check)
             same = not arriving.receive(found, final, source)
             return {"same": same, "resumed": arriving.resumed}
+
+    def _check_unused(self, final: str) -> None:
+        if self._config["move"]:
+            policy.check_unused(final, policy.policy_of(self._config))
 
     def _key(self, offer: placing.Offer, found: entries.Tree) -> str:
         """Return the name that the source has in the cache; nothing if it has none."""

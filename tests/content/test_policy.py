@@ -1,7 +1,9 @@
 """The path policy: each rule, by every step that writes, moves or removes, on real files."""
 
 import os
+import shutil
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,41 @@ def test_no_image_of_a_repository_is_replaced(world: Path) -> None:
     assert (world / "repository" / "base.img").read_bytes() == before
     for _again in range(2):
         saving(world)[0](world / "repository" / "saved.img")
+
+
+def test_what_came_into_a_repository_meanwhile_is_not_replaced(world: Path) -> None:
+    """A move takes long, and another may be quicker; also across file systems."""
+    saved, rules = world / "repository" / "saved.img", {"source_dirs": [str(world / "repository")]}
+    source = world / "vms" / "7" / "images" / "disk.0"
+
+    def fault(stream: bytes) -> bytes:
+        saved.write_text("quicker")
+        return stream
+
+    copied = copy(source, saved, fault, **params(world, move=True, **rules))
+    assert "it exists, and MV replaces nothing" in copied.last["error"]["message"]
+    assert (saved.read_text(), source.exists()) == ("quicker", True)
+    assert not list(world.rglob(".tm-*"))
+
+
+def test_what_came_meanwhile_is_not_replaced_from_another_file_system(world: Path) -> None:
+    """Which takes as long."""
+    shared = Path("/dev/shm") / f"tm-{uuid.uuid4()}"
+    shared.mkdir()
+    saved = shared / "saved.img"
+    words = {"source": str(world / "vms" / "7" / "images" / "disk.0"), "into": True}
+    words |= {"destination": str(saved), "source_dirs": [str(shared)]}
+    Path(words["source"]).write_bytes(os.urandom(4 * MIB))
+
+    def swap(_message: dict[str, Any]) -> None:
+        saved.write_text("quicker")
+
+    try:
+        with meter.heard_by(swap), pytest.raises(TmError, match="MV replaces nothing"):
+            move.run(params(world, **words, bandwidth_mib=2), False)
+        assert (saved.read_text(), Path(words["source"]).exists()) == ("quicker", True)
+    finally:
+        shutil.rmtree(shared)
 
 
 def test_an_image_is_not_moved_out_of_a_repository(world: Path) -> None:
