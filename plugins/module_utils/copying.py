@@ -137,12 +137,18 @@ def _opening(path: str) -> Iterator[None]:
         raise TmError("the source %s does not exist" % path) from None
 
 
+def is_alone(state: os.stat_result) -> bool:
+    """Tell whether a file has one name only: of a hard link, the other may be another VM's disk."""
+    return stat.S_ISDIR(state.st_mode) or state.st_nlink < 2
+
+
 def is_complete(source: Source, destination: str) -> bool:
     """Tell whether a destination has the source's size and modification time already."""
     there = present(destination)
     return (
         source.is_file
         and there is not None
+        and is_alone(there)
         and there.st_size == source.size
         and there.st_mtime_ns == source.state.st_mtime_ns
     )

@@ -10,6 +10,7 @@ from ansible_collections.one.tm.plugins.module_utils import (
     attributes,
     cache,
     caching,
+    copying,
     directories,
     entries,
     formats,
@@ -64,7 +65,7 @@ class Receiver:
         result = self._result(offer.found, place)
         if place.there and place.there.is_same_place(offer.found):
             return dict(result, changed=False, same=True)
-        if place.there and not self._config["move"] and offer.found.is_complete_copy(place.there):
+        if self._is_complete(place, offer.found):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
         self._check_unused(place.final)
         placing.check_fits(place, offer.found)
@@ -74,6 +75,11 @@ class Receiver:
         else:
             result.update(self._receive(offer, offer.found, place.final))
         return dict(result, changed=not result["same"], bytes=self._telling.received)
+
+    def _is_complete(self, place: placing.Place, found: entries.Tree) -> bool:
+        if self._config["move"] or not (place.there and found.is_complete_copy(place.there)):
+            return False
+        return copying.is_alone(os.lstat(place.final))
 
     def _offer(self) -> placing.Offer:
         self._reader.skip_noise()

@@ -4,12 +4,14 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streams
 from ansible_collections.one.tm.plugins.module_utils import attributes, clone, copying, files, room
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 from worlds import ANYWHERE, names
@@ -113,6 +115,28 @@ def test_a_link_at_the_destination_is_replaced_not_followed(source, tmp_path):
     run(source, tmp_path / "disk.0")
     assert (tmp_path / "precious").read_text() == "mine"
     assert not (tmp_path / "disk.0").is_symlink()
+
+
+def _received(source: Path, destination: Path) -> dict:
+    return streams.copy(source, destination).result
+
+
+@pytest.mark.parametrize("make", [run, _received])
+def test_a_hard_link_at_the_destination_is_no_copy(source, tmp_path, make):
+    """It may be another VM's disk, to which this one's guest would write."""
+    other, destination = tmp_path / "other", tmp_path / "disk.0"
+    shutil.copy2(source, other)
+    destination.hardlink_to(other)
+    assert make(source, destination)["changed"]
+    assert not destination.samefile(other)
+    assert digest(destination) == digest(other)
+
+
+def test_a_hard_link_to_the_image_itself_is_no_copy(source, tmp_path):
+    """A VM would write to what others are made of."""
+    (tmp_path / "disk.0").hardlink_to(source)
+    assert run(source, tmp_path / "disk.0")["changed"]
+    assert not source.samefile(tmp_path / "disk.0")
 
 
 def test_a_source_that_changes_meanwhile_fails_the_copy(source, tmp_path):
