@@ -90,7 +90,10 @@ def test_one_more_scheme(
         done = oned.transfer(7, f"CLONE file://{repository}/a.img node1:{disk}\n")
         assert done.ok, done.reason
         texts = [line.removeprefix("CLONE node1: ") for line in done.log]
-        assert [text.split()[0] for text in texts] == ["Executed", "downloaded"], done.log
+        assert [text.split()[0] for text in texts] == ["copied", "downloaded"], done.log
+        for secret in ("/etc/hostname", f"{repository}/../../../../etc/hostname"):
+            kept = oned.transfer(7, f"CLONE file://{secret} node1:{disk}.secret\n")
+            assert "refused the source" in kept.reason
         refused = oned.transfer(7, f"CLONE gopher://x/a.img node1:{disk}.gopher\n")
     assert nodes["node1"].path(disk).read_bytes() == b"image"
     assert not refused.ok
