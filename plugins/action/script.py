@@ -10,6 +10,7 @@ from ansible_collections.one.tm.plugins.module_utils.commands import (
     ErrorText,
     run_lines,
 )
+from ansible_collections.one.tm.plugins.module_utils.paths import without_secrets
 
 __metaclass__ = type
 
@@ -62,7 +63,8 @@ class ActionModule(ActionBase):
         if refusal:
             result.update(failed=True, msg=refusal)
         elif self._task.check_mode:
-            result.update(changed=True, tm_log=["would run " + " ".join([name, *argv[1:]])])
+            words = map(without_secrets, [name, *argv[1:]])
+            result.update(changed=True, tm_log=["would run " + " ".join(words)])
         else:
             result.update(_run(name, argv, options["timeout"], self._environment()))
         return result

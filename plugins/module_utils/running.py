@@ -10,6 +10,7 @@ from ansible_collections.one.tm.plugins.module_utils.commands import (
     run_lines,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.paths import without_secrets
 
 __metaclass__ = type
 
@@ -32,7 +33,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     argv = params["argv"]
     if not argv or not argv[0]:
         raise TmError("argv names no program")
-    command = " ".join(shlex.quote(word) for word in argv)
+    command = " ".join(shlex.quote(without_secrets(word)) for word in argv)
     if params["creates"] and os.path.lexists(params["creates"]):
         sentence = "%s exists; not executed" % params["creates"]
         return {"changed": False, "tm_log": [sentence]}

@@ -111,8 +111,10 @@ def test_check_mode_tells_and_does_nothing(
     run: Play, write: Callable[[str], str], tmp_path: Path
 ) -> None:
     """The command line is told."""
-    played = run(write(f"#!/bin/sh\ntouch {tmp_path}/done"), "a", options=("--check",))
-    assert "would run site action.sh a" in played.succeeded().output
+    words = ("a", "ftp://me:s3cret@host/a")
+    played = run(write(f"#!/bin/sh\ntouch {tmp_path}/done"), *words, options=("--check",))
+    assert "would run site action.sh a ftp://host/a" in played.succeeded().output
+    assert "s3cret" not in played.output
     assert not (tmp_path / "done").exists()
 
 

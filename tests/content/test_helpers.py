@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.one.tm.plugins.module_utils import running
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from worlds import ROOT, Played
 
 from tests.support.processes import alive
@@ -53,6 +55,21 @@ def test_run_logs_the_command_and_gives_its_output(tasks: Tasks, tmp_path: Path)
     ).succeeded()
     assert f'[\\"$(id) * 7\\", \\"{tmp_path}\\"]' in played.output
     assert "Executed " in played.output
+
+
+def test_run_shows_no_secrets_of_a_url(tmp_path: Path) -> None:
+    """A site's task file hands its URL to a program as it is."""
+    out, url = tmp_path / "out", "ftp://me:s3cret@host/a?s3cret"
+    argv = ["sh", "-c", 'echo "$2" >"$1"; exit $3', "sh", str(out), url]
+    params = {"timeout": 0, "chdir": None, "environment": {}, "creates": None}
+    told = running.run({**params, "argv": [*argv, "0"]}, False)["tm_log"]
+    told += running.run({**params, "argv": argv}, True)["tm_log"]
+    with pytest.raises(TmError) as caught:
+        running.run({**params, "argv": [*argv, "3"]}, False)
+    text = " ".join([*told, caught.value.message, *caught.value.detail])
+    assert out.read_text() == url + "\n"
+    assert text.count("ftp://host/a") >= 3
+    assert "s3cret" not in text
 
 
 def test_run_fails_with_the_commands_own_error(tasks: Tasks) -> None:
