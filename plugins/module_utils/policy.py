@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any, List, Mapping, NamedTuple, Sequence
 
-from ansible_collections.one.tm.plugins.module_utils import paths
+from ansible_collections.one.tm.plugins.module_utils import mounts, paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -111,7 +111,28 @@ def check_removable(path: str, policy: Policy, what: str = "path") -> str:
             "through one, whatever the settings; name %s itself" % real
         )
         raise _refused(what, paths.with_real(path, real), reason)
+    mount = _mount_above(real, policy)
+    if mount:
+        reason = (
+            "it is on what is mounted at %s, and nothing is taken away from there, whatever the "
+            "settings; unmount that first" % mount
+        )
+        raise _refused(what, paths.with_real(path, real), reason)
     return real
+
+
+def _mount_above(real: str, policy: Policy) -> str:
+    """Return where something is mounted between a VM's own directory and a path in it.
+
+    An allowed directory may be a mount point, and so may what lies directly in it.
+    """
+    around = [root for root in _all_roots(policy) if is_within(real, root)]
+    nearest = max(around, key=len, default="")
+    own = os.path.join(nearest, _first(real, nearest))
+    mounted = mounts.mount_points()
+    return next(
+        (each for each in mounted if is_within(real, each) and each.startswith(own + "/")), ""
+    )
 
 
 def _check(path: str, policy: Policy, what: str, more: Sequence[str] = ()) -> str:

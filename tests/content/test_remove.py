@@ -149,7 +149,7 @@ def test_a_deep_tree_and_many_files_go(var):
 @pytest.mark.root
 @pytest.mark.parametrize("kind", ["tmpfs", "bind"])
 def test_a_mount_point_below_is_refused_and_everything_stays(var, tmp_path, kind):
-    """A bind mount has the same device number and is seen all the same."""
+    """A bind mount has the same device number and is seen all the same; what is in it stays too."""
     mount = var / "7" / "images" / "a mount"
     mount.mkdir()
     options = ["-t", "tmpfs", "tmpfs"] if kind == "tmpfs" else ["--bind", str(var / "8")]
@@ -161,6 +161,10 @@ def test_a_mount_point_below_is_refused_and_everything_stays(var, tmp_path, kind
             run(var / "7" / "images", var)
         assert str(mount) in mounts.mount_points()
         assert (var / "7" / "images" / "disk.0").exists()
+        (mount / "file").touch()
+        with pytest.raises(TmError, match=rf"on what is mounted at {mount}, .*unmount that first"):
+            run(mount / "file", var)
+        assert (mount / "file").exists()
     finally:
         subprocess.run(["umount", str(mount)], check=True)
     assert (var / "8" / "images" / "disk.0").exists()
