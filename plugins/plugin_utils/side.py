@@ -71,8 +71,15 @@ class Side:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass
+                self._kill_alone()
         self.process.wait()
+
+    def _kill_alone(self) -> None:
+        """Kill a fork that leads no group yet: it has not come to its setsid(2)."""
+        try:
+            os.kill(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # ended meanwhile, and another thread has waited for it
 
     def end(self) -> None:
         """Kill it if it has not ended, and collect it."""

@@ -73,6 +73,18 @@ def test_end_kills_what_ignores_sigterm(start: Start, token: str) -> None:
     assert process.wait() == -9
 
 
+def test_what_is_being_replaced_is_there(token: str) -> None:
+    """A process that execve(2) is at work on shows no environment, and is not taken for dead."""
+    again = 'exec sh -c "$AGAIN"'
+    environment = {**os.environ, marked.VARIABLE: f"{token}.1", "AGAIN": again}
+    process = subprocess.Popen(["sh", "-c", again], env=environment)
+    try:
+        assert all(marked.belongs(process.pid, f"{token}.1") for _ in range(3000))
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_own_process_is_spared(token: str) -> None:
     """A process that bears the marker itself can end the others and lives on."""
     program = (

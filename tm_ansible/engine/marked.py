@@ -20,6 +20,10 @@ _ROOM = 128
 
 # Time between two looks, in seconds; each reads the environment of every process.
 _PAUSE = 0.02
+# How often to look again at a process that is just being replaced, and the pause.
+_LOOKS, _LOOK_PAUSE = 50, 0.001
+# How often nothing is read of one that is not, until that is believed.
+_EMPTY = 3
 
 
 def find(marker: str) -> list[int]:
@@ -109,16 +113,38 @@ def belongs(pid: int, marker: str) -> bool:
         marker: as for ``find``.
     """
     try:
-        environment = b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+        environment = b"\0" + _environment(pid)
     except (PermissionError, FileNotFoundError, ProcessLookupError):
         return False
     closing = "" if marker.endswith(".") else "\0"
     return f"\0{VARIABLE}={marker}{closing}".encode() in environment
 
 
+def _environment(pid: int) -> bytes:
+    """Read what a process was started with.
+
+    While execve(2) replaces it, nothing can be read, nor by a descriptor from before that.
+    """
+    path, empty = Path(f"/proc/{pid}/environ"), 0
+    for _ in range(_LOOKS):
+        if text := path.read_bytes():
+            return text
+        if _is_being_replaced(pid):
+            time.sleep(_LOOK_PAUSE)
+        elif (empty := empty + 1) == _EMPTY:
+            break
+    return b""
+
+
+def _is_being_replaced(pid: int) -> bool:
+    """Tell whether a process has a program and no words yet; zombies and the kernel's have none."""
+    process = Path(f"/proc/{pid}")
+    return bool((process / "exe").readlink()) and not (process / "cmdline").read_bytes()
+
+
 def _is_last(pid: int) -> bool:
     try:
-        return f"\0{LAST}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return f"\0{LAST}=".encode() in _environment(pid)
     except OSError:
         return False
 
