@@ -76,13 +76,15 @@ class Driver:
 
     def close(self) -> None:
         """End everything without answers: those still owed are for the successor to give."""
-        self._writer.flush(_FLUSH_SECONDS)
         if self._site:
-            self._site.office.journal.close()
+            self._site.office.journal.keep()
             if not self._site.schedule.close(_END_SECONDS):
                 _log.error("some transfers have not ended in %g s", _END_SECONDS)
-                self._writer.flush(_FLUSH_SECONDS)
         self._engine.close()
+        self._writer.flush(_FLUSH_SECONDS)
+        if self._site:
+            # Last: the successor waits for it, and every answer that was written is noted.
+            self._site.office.journal.close()
 
     def _dispatch(self, request: protocol.Request | None) -> None:
         if isinstance(request, protocol.Init):

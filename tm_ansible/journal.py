@@ -45,7 +45,7 @@ class Journal:
         self._lock = threading.Lock()
         self._owed: Counter[int] = Counter()
         self._lines = 0
-        self._closed = False
+        self._kept = self._closed = False
         self._file: int | None = None
         try:
             self._file = _create(self.path)
@@ -57,11 +57,23 @@ class Journal:
         self._note(b"+", vm_id, 1)
 
     def settle(self, vm_id: int) -> None:
-        """Note that one answer was given, or is no longer wanted."""
+        """Note that one answer was given."""
         self._note(b"-", vm_id, -1)
 
+    def waive(self, vm_id: int) -> None:
+        """Note that one answer is no longer wanted; without effect behind ``keep``."""
+        with self._lock:
+            kept = self._kept
+        if not kept:
+            self.settle(vm_id)
+
+    def keep(self) -> None:
+        """Keep for the heir what is owed from now on, whatever ends it, unless it is answered."""
+        with self._lock:
+            self._kept = True
+
     def close(self) -> None:
-        """Take no more notes. What is owed stays for the heir; a file that owes nothing goes."""
+        """Take no more notes. What is owed is the heir's now; a file that owes nothing goes."""
         with self._lock:
             self._closed = True
             if self._file is None:

@@ -87,10 +87,12 @@ class Schedule:
         """
         with self._changed:
             self._closed = True
-            vm_ids = {item.vm_id for item in self._waiting} | set(self._running)
+            # At once: the end of one must not start another.
+            items = [*self._waiting, *self._running.values()]
+            self._waiting.clear()
         deadline = time.monotonic() + timeout
-        for vm_id in vm_ids:
-            self.cancel(vm_id)
+        for item in items:
+            item.work.cancel()
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._threads, max(0, deadline - time.monotonic())

@@ -108,7 +108,7 @@ class Transfer:
         with self._lock:
             run = self._run
             if self._open:
-                self._office.journal.settle(self._vm_id)
+                self._office.journal.waive(self._vm_id)
             self._open = False
         if run:
             run.cancel()

@@ -13,6 +13,7 @@ from tm_ansible.driver import Driver
 from tm_ansible.engine.fake import FakeEngine
 from tm_ansible.engine.job import Outcome, Severity
 from tm_ansible.engine.process import ProcessEngine
+from tm_ansible.journal import Journal
 from tm_ansible.writer import Writer
 
 SCRIPT = "CLONE localhost:/images/a localhost:/vms/7/disk.0\n"
@@ -299,6 +300,28 @@ def test_the_end_answers_nothing_and_keeps_the_journal(stage: Stage) -> None:
     assert stage.journal() == "+7\n+7\n"
     with pytest.raises(queue.Empty):
         stage.engine.next_run(timeout=0.1)
+
+
+def test_what_is_answered_while_the_driver_ends_is_noted(stage: Stage) -> None:
+    """An answer that oned reads late is not given again by the successor."""
+    stage.transfer(7)
+    stage.transfer(8)
+    done, other = stage.engine.next_run(), stage.engine.next_run()
+    if done.job.vm_id == 8:
+        done, other = other, done
+    for _ in range(2000):
+        done.say("x" * 100)
+    done.finish()
+    ending = threading.Thread(target=stage.driver.close)
+    ending.start()
+    assert other.cancelled.wait(10)
+    assert {"TRANSFER SUCCESS 7 -"} == {line for line in stage.hear_all(2001) if "LOG" not in line}
+    other.finish(Outcome(cancelled=True))
+    ending.join(10)
+    assert stage.journal() == "+7\n+8\n-7\n"
+    heir = Journal(stage.location / "var", "tm")
+    assert [legacy.owed for legacy in heir.legacies()] == [(8,)]
+    heir.close()
 
 
 def test_the_real_engine_and_its_sibling_start_alike() -> None:

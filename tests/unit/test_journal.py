@@ -109,6 +109,19 @@ def test_an_orderly_end_without_debts_leaves_no_file(tmp_path: Path) -> None:
     assert inherit(tmp_path) == [8]
 
 
+def test_what_ends_with_the_driver_stays_owed(tmp_path: Path) -> None:
+    """What is waived is not owed; what is while the driver ends is, unless it is answered."""
+    journal = Journal(tmp_path, "tm")
+    for vm_id in (7, 8, 9):
+        journal.accept(vm_id)
+    journal.waive(7)
+    journal.keep()
+    journal.waive(8)
+    journal.settle(9)
+    journal.close()
+    assert inherit(tmp_path) == [8]
+
+
 def test_the_file_does_not_grow_when_nothing_stays_owed(tmp_path: Path) -> None:
     """10,000 transfers one after the other leave an empty file."""
     journal = Journal(tmp_path, "tm")

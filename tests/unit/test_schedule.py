@@ -169,6 +169,25 @@ def test_close_cancels_everything_and_waits(piece: Callable[[str], Piece]) -> No
     assert not late.started.is_set()
 
 
+def test_close_starts_nothing(piece: Callable[[str], Piece]) -> None:
+    """The end of what is cancelled first makes no way for what waits."""
+    schedule, waiting = Schedule(1), piece("waiting")
+
+    class Obedient(Piece):
+        def cancel(self) -> None:
+            self.end()
+            waiting.started.wait(0.2)
+
+    running = Obedient("running", [])
+    schedule.submit(1, running)
+    schedule.submit(2, waiting)
+    assert running.started.wait(SECONDS)
+    waiting.end()
+    assert schedule.close(SECONDS)
+    assert waiting.cancelled.is_set()
+    assert not waiting.started.is_set()
+
+
 def test_an_error_in_work_frees_its_slot(
     piece: Callable[[str], Piece], caplog: pytest.LogCaptureFixture
 ) -> None:
