@@ -11,6 +11,7 @@ machine that goes down takes oned with it.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -32,7 +33,7 @@ class Journal:
     """The journal of this process. Threads may share it."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        """Create the file; without one, warn and only count.
+        """Create the file; without one, warn and only count, until it can be made.
 
         Args:
             directory: where drivers of this name keep their journals.
@@ -50,7 +51,7 @@ class Journal:
         try:
             self._file = _create(self.path)
         except OSError as error:
-            self._give_up(error)
+            self._warn(error)
 
     def accept(self, vm_id: int) -> None:
         """Note that a VM is owed one answer more."""
@@ -118,10 +119,11 @@ class Journal:
             self._owed[vm_id] += change
             if self._owed[vm_id] <= 0:
                 del self._owed[vm_id]
-            if self._file is None:
-                return
             try:
-                self._append(b"%s%d\n" % (sign, vm_id))
+                if self._file is not None:
+                    self._append(b"%s%d\n" % (sign, vm_id))
+                elif change > 0:
+                    self._write_anew()
             except OSError as error:
                 self._give_up(error)
 
@@ -132,27 +134,36 @@ class Journal:
             os.ftruncate(self._file, 0)
             self._lines = 0
         elif self._lines > _COMPACT_AFTER + 2 * self._owed.total():
-            self._compact()
+            self._write_anew()
         else:
-            os.write(self._file, line)
+            _write(self._file, line)
 
-    def _compact(self) -> None:
-        """Replace the file by a shorter one that is locked before it takes the name."""
+    def _write_anew(self) -> None:
+        """Have a file of what is owed alone, which is locked before it takes the name."""
         fresh_path = _fresh(self.path)
         fresh = _create(fresh_path)
         text = b"".join(b"+%d\n" % vm_id * count for vm_id, count in self._owed.items())
-        os.write(fresh, text)
-        fresh_path.replace(self.path)
-        assert self._file is not None  # noqa: S101
-        os.close(self._file)
+        try:
+            _write(fresh, text)
+            fresh_path.replace(self.path)
+        except OSError:
+            os.close(fresh)
+            _remove(fresh_path)
+            raise
+        if self._file is not None:
+            os.close(self._file)
         self._file = fresh
         self._lines = self._owed.total()
 
     def _give_up(self, error: OSError) -> None:
+        """Have no file; the next note of an answer that is owed tries to make one."""
         if self._file is not None:
             _remove(self.path)  # an heir would believe what it says
             os.close(self._file)
             self._file = None
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
         _log.warning(
             "no journal, so a killed driver's transfers stay unanswered: make %s writable (%s)",
             self._directory,
@@ -195,6 +206,12 @@ def _create(path: Path) -> int:
         _remove(path)
         raise
     return file
+
+
+def _write(file: int, text: bytes) -> None:
+    """Write all or nothing that counts: a full disk may take a part."""
+    if os.write(file, text) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _remove(path: Path) -> None:

@@ -4,12 +4,15 @@ import fcntl
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import filesystems
 from tm_ansible.journal import Journal
 
 
@@ -29,6 +32,25 @@ def inherit(directory: Path, name: str = "tm") -> list[int]:
         legacy.discard()
     heir.close()
     return sorted(owed)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 64 KiB."""
+    if reason := filesystems.missing_for_file_systems(()):
+        pytest.skip(reason)
+    with filesystems.front_end() as place:
+        place.run("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path))
+        yield filesystems.seen(place, tmp_path)
+
+
+def fill(directory: Path, name: str = "filler") -> list[Path]:
+    """Leave no room on a file system."""
+    path = directory / name
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    return [path]
 
 
 def test_what_a_killed_driver_owes_is_inherited_once(tmp_path: Path) -> None:
@@ -198,6 +220,40 @@ def test_a_full_disk_costs_the_journal_and_nothing_else(
     journal.settle(8)
     assert list(tmp_path.iterdir()) == []
     assert "No space left on device" in caplog.text
+
+
+def test_a_journal_is_kept_again_when_the_disk_has_room(
+    full_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was owed meanwhile is remembered too; one warning tells of the time without."""
+    journal = Journal(full_disk, "tm")
+    journal.accept(7)
+    filler = fill(full_disk)
+    journal.path.write_bytes(b"")  # what it had of the disk is somebody else's
+    filler += fill(full_disk, "more")
+    journal.accept(8)
+    journal.accept(9)
+    assert not list(full_disk.glob(".tm*"))
+    for path in filler:
+        path.unlink()
+    journal.settle(8)
+    journal.accept(10)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    die(journal)
+    assert inherit(full_disk) == [7, 9, 10]
+
+
+def test_nothing_is_left_of_a_shorter_journal_that_finds_no_room(full_disk: Path) -> None:
+    """A full disk while the file is written anew costs neither a descriptor nor a file."""
+    journal = Journal(full_disk, "tm")
+    journal.accept(7)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the number is all that counts
+    fill(full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        journal._write_anew()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert [path.name for path in full_disk.glob(".tm*")] == [journal.path.name]
+    journal.close()
 
 
 def test_a_file_that_cannot_be_removed_costs_no_transfer(
