@@ -52,7 +52,8 @@ class Writer:
 
         Args:
             descriptor: a blocking descriptor.
-            on_broken: called once when oned has closed its end.
+            on_broken: called once when oned has closed its end, or nothing can be written for
+                another reason.
         """
         self._descriptor = descriptor
         self._on_broken = on_broken
@@ -120,12 +121,18 @@ class Writer:
                 if written:
                     written()
         except OSError:
-            with self._changed:
-                self._broken = True
-                for lane in self._lanes():
-                    lane.messages.clear()
-                self._changed.notify_all()
-            self._on_broken()
+            pass  # oned is gone
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Have the driver end: nobody would hear of anything it does, nor of why."""
+        with self._changed:
+            self._broken = True
+            for lane in self._lanes():
+                lane.messages.clear()
+            self._changed.notify_all()
+        self._on_broken()
 
     def _next(self) -> tuple[bytes, Callable[[], None] | None]:
         """Wait for the oldest message; a note about dropped lines goes before it."""

@@ -92,6 +92,22 @@ def test_an_oned_that_is_gone_is_told_of_once(pipe: tuple[int, int]) -> None:
     assert not noted.is_set()
 
 
+def test_a_writer_that_cannot_go_on_ends_the_driver(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody expected is told of as a broken pipe is: a mute driver serves nobody."""
+
+    def fail_oddly() -> None:
+        raise MemoryError
+
+    gone = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda *_event: None)
+    writer = Writer(pipe[1], gone.set)
+    writer.reply(b"TRANSFER SUCCESS 7 -\n", fail_oddly)
+    assert gone.wait(SECONDS)
+    writer.flush(SECONDS)
+
+
 def test_flush_waits_no_longer_than_told(pipe: tuple[int, int]) -> None:
     """Flushing ends when all is written, or when the time is over."""
     writer = Writer(pipe[1], fail)
