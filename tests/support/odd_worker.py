@@ -92,6 +92,14 @@ def obedient(job: Job) -> None:
     say(Outcome(reason="cancelled", cancelled=True))
 
 
+def lingering(job: Job) -> None:
+    """Succeed, and last for ever."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say(Outcome())
+    say(line("told"))
+    time.sleep(600)
+
+
 def stubborn(job: Job) -> None:
     """Last for ever, whatever is asked."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

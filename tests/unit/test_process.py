@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tm_ansible.engine import marked, process
+from tm_ansible.engine import conversation, marked, process
 from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.engine.job import Job, Line, Outcome, PlaybookRun
 from tm_ansible.engine.process import ProcessEngine
@@ -160,6 +160,20 @@ def test_cancel_kills_a_worker_that_does_not_end(
     assert marked.find(job("stubborn").marker) == []
 
 
+def test_cancel_does_not_wait_for_the_farewell(
+    engine: ProcessEngine, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not end behind its outcome has no more time for that once cancelled."""
+    monkeypatch.setattr(conversation, "_FAREWELL", 60.0)
+    lines: list[Line] = []
+    run = engine.start(job("lingering"), lines.append)
+    wait_until(lambda: lines)
+    start = time.monotonic()
+    run.cancel()
+    assert run.wait() == Outcome()
+    assert time.monotonic() - start < 10
+
+
 def test_the_worker_has_only_the_environment_of_its_job(
     engine: ProcessEngine, job: Callable[..., Job], tmp_path: Path
 ) -> None:
@@ -192,6 +206,23 @@ def test_a_worker_that_cannot_be_started_is_an_error(
     """A missing interpreter is an error that names it, and leaves no files."""
     monkeypatch.setattr(process.sys, "executable", "/none/python3")
     with pytest.raises(EngineError, match=r"cannot start a worker process: .*/none/python3"):
+        engine.start(job("good"), print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_start_that_fails_oddly(
+    engine: ProcessEngine,
+    job: Callable[..., Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that nobody expected leaves no directory either."""
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(process, "_spawn", fail)
+    with pytest.raises(MemoryError):
         engine.start(job("good"), print)
     assert list(tmp_path.iterdir()) == []
 

@@ -117,8 +117,9 @@ class Conversation:
             self._deadline = None
 
     def _end_within(self, seconds: float) -> None:
-        if self._deadline is None:
-            self._deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline
 
     def _write_job(self) -> bool:
         """Write some of the job; tell whether there is more. The pipe stays open behind it."""

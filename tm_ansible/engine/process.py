@@ -77,9 +77,11 @@ class ProcessEngine:
                 own.group = warm.group
             process = warm or _spawn(self._worker, job, own)
             return ProcessRun(job, encoded, listener, process, own)
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             own.end()
             own.remove()
+            if not isinstance(error, OSError | RuntimeError):
+                raise
             raise EngineError(f"cannot start a worker process: {error}") from error
 
 

@@ -10,6 +10,7 @@ import queue
 import select
 import sys
 import threading
+import time
 import uuid
 
 import msgspec
@@ -87,7 +88,17 @@ class _Watch(threading.Thread):
                 self.cause, self.cancelled = "cancelled", True
             else:
                 self.cause = self._limits.exceeded()
-        marked.end(self._marker)
+        while not self._has_ended_all():
+            time.sleep(_WATCH_SECONDS)
+
+    def _has_ended_all(self) -> bool:
+        """End the run; tell whether that could be done, since looking takes descriptors."""
+        try:
+            marked.end(self._marker)
+        except OSError as error:
+            sys.stderr.write(f"looking for processes of {self._marker}: {error}\n")
+            return False
+        return True
 
 
 def _private_stdout() -> int:
