@@ -53,10 +53,11 @@ def oned(site: Site, is_warm: bool) -> Iterator[Oned]:
         yield driver
 
 
-def daemon(oned: Oned, site: Site, seconds: int) -> int:
+def daemon(oned: Oned, site: Site, seconds: int, vm_id: int = 7) -> int:
     """Have an action leave a daemon behind and go on for some seconds; give the daemon."""
     pid = site.base / "pid"
-    oned.submit(7, f"CLONE fe:/{seconds} fe:/b\n")
+    pid.unlink(missing_ok=True)
+    oned.submit(vm_id, f"CLONE fe:/{seconds} fe:/b\n")
     wait_until(lambda: pid.exists() and pid.read_text().strip())
     return int(pid.read_text())
 
@@ -99,6 +100,25 @@ def test_cancel(site: Site, oned: Oned) -> None:
     oned.send("DRIVER_CANCEL 7")
     wait_until(lambda: not alive(left), 5)
     wait_until(lambda: not groups(token(site)), 5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_warm", ["warm"], indirect=True)
+def test_another_server(site: Site, oned: Oned) -> None:
+    """The next server of warm workers has groups of its own while runs of the first go on."""
+    first = oned.wait_warm()
+    left = [daemon(oned, site, 100)]
+    os.kill(first, signal.SIGKILL)
+    daemon(oned, site, 0, 8)
+    assert oned.wait_reply(8).ok
+    oned.wait_warm()
+    left.append(daemon(oned, site, 100, 9))
+    # That of a worker which waited when its server was killed is empty.
+    held = [names(group) for group in groups(token(site))]
+    assert len(list(filter(None, held))) == 2
+    for vm_id in (7, 9):
+        oned.send(f"DRIVER_CANCEL {vm_id}")
+    wait_until(lambda: not any(alive(pid) for pid in left), 5)
 
 
 def test_driver_killed(site: Site, oned: Oned) -> None:

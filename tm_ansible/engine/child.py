@@ -11,8 +11,9 @@ import msgspec
 from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.warm.messages import Answer
 
-# Seconds until the parent of a process that has ended has told how.
-_STATUS_SECONDS = 1.0
+# Seconds until the parent of a process that has ended has told how, and has ended what it had
+# been lent.
+_STATUS_SECONDS = 3.0
 
 
 class Child(Protocol):

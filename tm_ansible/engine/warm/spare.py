@@ -49,10 +49,16 @@ def fork(site: Site, not_its: Sequence[int]) -> Spare:
         site: that the calling process was made for.
         not_its: descriptors of this process that it must not have.
     """
-    group = Group.make(f"{site.marker}.{next(_numbers)}")
     orders, its_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asking, its_asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
+    # The server before this one may have workers still, and their groups.
+    group = Group.make(f"{site.marker}.{os.getpid()}.{next(_numbers)}")
+    try:
+        pid = os.fork()
+    except OSError:
+        if group:
+            group.remove()
+        raise
     if pid == 0:
         not_its = [orders.fileno(), asking.fileno(), *not_its]
         beginning = _Beginning(not_its, group)

@@ -178,11 +178,18 @@ def _states(directory: str) -> list[object]:
         if entry.is_symlink():
             found.append(_state(entry.path))
         elif not entry.is_dir():
-            status = entry.stat()
-            found.append((entry.path, status.st_mtime_ns, status.st_size))
+            found.append(_state_of(entry))
         elif entry.name != "__pycache__":
             found += _states(entry.path)
     return found
+
+
+def _state_of(entry: os.DirEntry[str]) -> object:
+    try:
+        status = entry.stat()
+    except OSError:  # being replaced
+        return (entry.path, None, None)
+    return (entry.path, status.st_mtime_ns, status.st_size)
 
 
 def _state(path: str) -> object:
