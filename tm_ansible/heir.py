@@ -27,7 +27,11 @@ def inherit(office: Office, environment: Mapping[str, str]) -> None:
     for path in office.journal.others():
         legacies = office.journal.legacies(wait_for=path)
         arguments = (legacies, office, environment)
-        threading.Thread(target=_take_over_all, args=arguments, name="heir", daemon=True).start()
+        heir = threading.Thread(target=_take_over_all, args=arguments, name="heir", daemon=True)
+        try:
+            heir.start()
+        except RuntimeError as error:
+            _log.warning("nobody waits for the end of the driver of %s: %s", path, error)
 
 
 def _take_over_all(
@@ -39,8 +43,8 @@ def _take_over_all(
 
 def _take_over(legacy: Legacy, office: Office, environment: Mapping[str, str]) -> None:
     left = end_orphans(legacy.token, environment)
-    if left:
-        _log.error("processes %s of an earlier driver do not end", left)
+    if left != []:
+        _log.error("processes of an earlier driver that do not end: %s", left or "unknown")
     for vm_id in legacy.owed:
         office.journal.accept(vm_id)
     legacy.discard()

@@ -46,10 +46,16 @@ class Channel:
 
 
 class Ending:
-    """A request to end that signal handlers and threads can make, and the reader waits for."""
+    """A request to end that signal handlers and threads can make, and the reader waits for.
+
+    Attributes:
+        signalled: descriptor that becomes readable when any signal has come.
+        signalling: where that is written by who gets a signal.
+    """
 
     def __init__(self) -> None:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.signalled, self.signalling = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable."""
@@ -98,6 +104,9 @@ def settle_signals(ending: Ending) -> None:
     for number in signal.valid_signals() - _LEFT_ALONE:
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: ending.ask())
+    # A handler runs when Python comes to it, which it does not while it waits: one that comes just
+    # before that wait has to end it.
+    signal.set_wakeup_fd(ending.signalling, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
@@ -112,12 +121,16 @@ def read_chunks(descriptor: int, ending: Ending) -> Iterator[bytes]:
         What was read, as it comes.
     """
     poll = select.poll()
-    poll.register(ending.fileno(), select.POLLIN)
-    poll.register(descriptor, select.POLLIN)
+    for number in (ending.fileno(), ending.signalled, descriptor):
+        poll.register(number, select.POLLIN)
     while True:
         ready = {number for number, _ in poll.poll()}
         if ending.fileno() in ready:
             return
+        if ending.signalled in ready:
+            os.read(ending.signalled, _CHUNK)
+        if descriptor not in ready:
+            continue
         try:
             chunk = os.read(descriptor, _CHUNK)
         except OSError:

@@ -1,5 +1,6 @@
 """The driver above a fake engine: one answer to each transfer, none to a cancelled one."""
 
+import fcntl
 import os
 import queue
 import select
@@ -309,13 +310,14 @@ def test_what_is_answered_while_the_driver_ends_is_noted(stage: Stage) -> None:
     done, other = stage.engine.next_run(), stage.engine.next_run()
     if done.job.vm_id == 8:
         done, other = other, done
-    for _ in range(2000):
+    fcntl.fcntl(stage.driver._writer._descriptor, fcntl.F_SETPIPE_SZ, 4096)
+    for _ in range(100):
         done.say("x" * 100)
     done.finish()
     ending = threading.Thread(target=stage.driver.close)
     ending.start()
     assert other.cancelled.wait(10)
-    assert {"TRANSFER SUCCESS 7 -"} == {line for line in stage.hear_all(2001) if "LOG" not in line}
+    assert {"TRANSFER SUCCESS 7 -"} == {line for line in stage.hear_all(101) if "LOG" not in line}
     other.finish(Outcome(cancelled=True))
     ending.join(10)
     assert stage.journal() == "+7\n+8\n-7\n"

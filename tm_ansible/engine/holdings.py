@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tm_ansible.engine import cgroup, marked
@@ -58,17 +58,13 @@ class Holdings:
         Returns:
             Processes that do not end: none, unless the kernel holds one. None if nobody knows.
         """
-        left: list[int] | None = None
-        for _ in range(_LOOKS):
-            try:
-                marked_left = marked.end(self._marker)
-                # What has taken the marker out of its environment is there still.
-                left = marked_left + (self.group.end(self._lent) if self.group else [])
-                break
-            except OSError as error:
-                _log.warning("looking for processes of %s: %s", self._marker, error)
-                time.sleep(_LOOK_SECONDS)
-        return left
+
+        def look() -> list[int]:
+            left = marked.end(self._marker)
+            # What has taken the marker out of its environment is there still.
+            return left + (self.group.end(self._lent) if self.group else [])
+
+        return _look_again(look, self._marker)
 
     def remove(self) -> None:
         """Remove the directory, and a group that is empty."""
@@ -82,7 +78,20 @@ class Holdings:
         _log.warning("cannot remove %s", self.directory)
 
 
-def end_orphans(token: str, environment: Mapping[str, str]) -> list[int]:
+def _look_again(look: Callable[[], list[int]], marker: str) -> list[int] | None:
+    """Look for processes, again while no descriptor is left; None if there never was one."""
+    left: list[int] | None = None
+    for _ in range(_LOOKS):
+        try:
+            left = look()
+            break
+        except OSError as error:
+            _log.warning("looking for processes of %s: %s", marker, error)
+            time.sleep(_LOOK_SECONDS)
+    return left
+
+
+def end_orphans(token: str, environment: Mapping[str, str]) -> list[int] | None:
     """End what the runs of a dead driver have left: processes and temporary files.
 
     Args:
@@ -90,11 +99,11 @@ def end_orphans(token: str, environment: Mapping[str, str]) -> list[int]:
         environment: of runs; it says where temporary files are.
 
     Returns:
-        Processes that did not end: none, unless the kernel holds one.
+        Processes that did not end: none, unless the kernel holds one. None if nobody knows.
     """
-    left = [*marked.end(f"{token}."), *cgroup.end_all(token)]
-    for directory in temporary_root(environment).glob(f"tm_ansible.{token}.*"):
-        with contextlib.suppress(OSError):
+    left = _look_again(lambda: [*marked.end(f"{token}."), *cgroup.end_all(token)], token)
+    with contextlib.suppress(OSError):
+        for directory in temporary_root(environment).glob(f"tm_ansible.{token}.*"):
             if directory.lstat().st_uid == os.geteuid():
                 shutil.rmtree(directory, ignore_errors=True)
     return left
