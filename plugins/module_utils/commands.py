@@ -147,14 +147,16 @@ def run_lines(
         OSError: it could not be started.
     """
     child = _start(command)
-    with _Guard(child.pid):
-        try:
-            in_time = _pump(child, on_output, on_error, command.seconds)
-        finally:
-            end_session(child.pid)
-            status = child.wait()
-            child.stdout.close()  # type: ignore[union-attr]
-            child.stderr.close()  # type: ignore[union-attr]
+    try:
+        with _Guard(child.pid):
+            try:
+                in_time = _pump(child, on_output, on_error, command.seconds)
+            finally:
+                end_session(child.pid)
+    finally:
+        status = child.wait()
+        child.stdout.close()  # type: ignore[union-attr]
+        child.stderr.close()  # type: ignore[union-attr]
     return Ending(status if in_time else None)
 
 
@@ -231,8 +233,21 @@ class _Guard:
         self._session = session
 
     def __enter__(self) -> None:
+        try:
+            self._start()
+        except OSError:
+            os.killpg(self._session, signal.SIGKILL)  # takes no descriptor
+            end_session(self._session)
+            raise
+
+    def _start(self) -> None:
         reading, self._writing = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(self._writing)
+            raise
         if self._pid == 0:
             self._watch(reading)
         os.close(reading)
