@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +101,20 @@ def test_cancel(site: Site, oned: Oned) -> None:
     oned.send("DRIVER_CANCEL 7")
     wait_until(lambda: not alive(left), 5)
     wait_until(lambda: not groups(token(site)), 5)
+
+
+def test_a_number_given_anew() -> None:
+    """A process that has left for a group of a longer name is not killed with its former group."""
+    one, ten = Group.make(f"test.{os.getpid()}.1"), Group.make(f"test.{os.getpid()}.10")
+    assert one
+    assert ten
+    process = subprocess.Popen(["sleep", "60"])
+    ten.add(process.pid)
+    assert one._kill(process.pid)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert ten.end() == one.end() == []
+    assert process.wait(5) == -9
 
 
 @pytest.mark.long

@@ -115,7 +115,8 @@ class Group:
             return True
         try:
             # Its number may have been given anew meanwhile.
-            if self.path.name in Path(f"/proc/{pid}/cgroup").read_text():
+            places = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+            if any(f"/{self.path.name}/" in f"{place}/" for place in places):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         except PermissionError:
             return False
