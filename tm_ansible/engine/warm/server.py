@@ -53,7 +53,7 @@ def _be_silent() -> None:
 
 
 def _load(site: Site, directory: Path) -> Callable[[], object]:
-    """Import Ansible in the environment of runs, and run a playbook of every kind.
+    """Import Ansible in the environment of runs, and run playbooks.
 
     Returns:
         gives the state on disk of all that is loaded.

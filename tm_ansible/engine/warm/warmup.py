@@ -1,4 +1,4 @@
-"""Loads Ansible and the content by running every kind of action once, where nothing can happen."""
+"""Loads Ansible and the content by running all actions but MKIMAGE once, where they do no harm."""
 
 import os
 import sys
