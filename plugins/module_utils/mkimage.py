@@ -10,9 +10,9 @@ from ansible_collections.one.tm.plugins.module_utils.files import new_file, publ
 from ansible_collections.one.tm.plugins.module_utils.mkswap import checked_size
 from ansible_collections.one.tm.plugins.module_utils.paths import tidy
 from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
-from ansible_collections.one.tm.plugins.module_utils.programs import find
+from ansible_collections.one.tm.plugins.module_utils.programs import find, writing
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
-from ansible_collections.one.tm.plugins.module_utils.room import need_room
+from ansible_collections.one.tm.plugins.module_utils.room import filling, need_room
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB, human
 from ansible_collections.one.tm.plugins.module_utils.survey import (
@@ -97,7 +97,7 @@ def _empty(
         return _result(False, check_mode, "%s image %s is already there" % (kind, name))
     argv = _command(kind, size)
     if not check_mode:
-        _make(destination, attributes, lambda work: _fill(argv, work, kind, size))
+        _make(destination, size, attributes, lambda work: _fill(argv, work, kind, size))
     return _result(True, check_mode, "%s image %s, %s" % (kind, name, human(size)))
 
 
@@ -116,12 +116,14 @@ def _fill(command: Callable[[str], List[str]], work: str, kind: str, size: int) 
         run_program(argv, os.path.dirname(work))
 
 
-def _make(destination: str, attributes: Attributes, fill: Callable[[str], None]) -> None:
+def _make(destination: str, size: int, attributes: Attributes, fill: Callable[[str], None]) -> None:
     """Have a function fill a temporary file, given its path, and publish that."""
-    with workplace(destination, attributes) as place, about(destination), new_file(place):
-        work = temporary_name(place)
+    place = workplace(destination, attributes)
+    full = filling(os.path.dirname(destination), size)
+    with place as final, about(destination), writing(destination), full, new_file(final):
+        work = temporary_name(final)
         fill(work)
-        publish(work, place, attributes)
+        publish(work, final, attributes)
 
 
 def _populated(
@@ -159,7 +161,7 @@ def _populated_from(
         need_room(os.path.dirname(destination), survey.size)
         argv = [program, "-q", "-F", "-t", kind, "-b", str(FS_BLOCK), "-m", "0", "-U", uuid]
         argv += ["-I", str(INODE_BYTES), "-N", str(inodes(survey, slack)), "-d", source]
-        _make(destination, attributes, lambda work: _populate(argv, work, size))
+        _make(destination, size, attributes, lambda work: _populate(argv, work, size))
         size = os.path.getsize(destination)
     text = (
         "%s image %s of %s, %s: %s of files in %d entries, the file system's own, and %d %% slack"

@@ -8,9 +8,9 @@ from ansible_collections.one.tm.plugins.module_utils.directories import workplac
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import new_file, publish, temporary_name
 from ansible_collections.one.tm.plugins.module_utils.policy import check_destination, policy_of
-from ansible_collections.one.tm.plugins.module_utils.programs import find
+from ansible_collections.one.tm.plugins.module_utils.programs import find, writing
 from ansible_collections.one.tm.plugins.module_utils.programs import run as run_program
-from ansible_collections.one.tm.plugins.module_utils.room import capacity
+from ansible_collections.one.tm.plugins.module_utils.room import capacity, filling
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from ansible_collections.one.tm.plugins.module_utils.sizes import MIB, human
 
@@ -40,9 +40,9 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
 
 def _make(program: str, destination: str, size: int, attributes: Attributes) -> None:
-    below = workplace(destination, attributes)
-    with below as place, about(destination), new_file(place) as descriptor:
-        os.ftruncate(descriptor, size)
+    below, full = workplace(destination, attributes), filling(os.path.dirname(destination), size)
+    with below as place, about(destination), writing(destination), full, new_file(place) as made:
+        os.ftruncate(made, size)
         directory, temporary = os.path.split(temporary_name(place))
         run_program([program, "./" + temporary], directory)
         publish(temporary_name(place), place, attributes)

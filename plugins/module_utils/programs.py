@@ -1,12 +1,13 @@
 """Run a program of the host: found where administrators' programs are, ended with us."""
 
+import contextlib
 import os
 import shutil
 import subprocess
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from ansible_collections.one.tm.plugins.module_utils import lifeline
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.errors import CAUSES, TmError
 
 PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LAST_LINES = 20
@@ -34,6 +35,25 @@ def find(program: str, package: str) -> str:
     return found
 
 
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Say of a program's failure at which file it was, if that is the system's doing.
+
+    Args:
+        path: what it writes, as its user knows it: programs name what they were given.
+
+    Raises:
+        TmError: as ``errors.sentence`` would tell it, with the program's own words.
+    """
+    try:
+        yield
+    except TmError as error:
+        words = [words for code, words in CAUSES.items() if os.strerror(code) in error.message]
+        if not words:
+            raise
+        raise TmError("%s: %s" % (path, words[0]), [error.message, *error.detail]) from error
+
+
 def run(argv: Sequence[str], directory: str) -> str:
     """Run a program to its end.
 
@@ -55,11 +75,12 @@ def run(argv: Sequence[str], directory: str) -> str:
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
     with process, lifeline.child(process.pid):
-        output = process.communicate()[0].decode("utf-8", "replace")
+        # Complaints last: a program may write its other output when it exits.
+        output = b"".join(process.communicate()).decode("utf-8", "replace")
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         name = os.path.basename(argv[0])

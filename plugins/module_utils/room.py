@@ -8,6 +8,8 @@ from typing import Iterator
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, sentence
 from ansible_collections.one.tm.plugins.module_utils.sizes import human
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def need_room(directory: str, needed: int) -> None:
     """Refuse to begin what cannot fit.
@@ -25,7 +27,7 @@ def need_room(directory: str, needed: int) -> None:
 
 @contextlib.contextmanager
 def filling(directory: str, needed: int) -> Iterator[None]:
-    """Tell in the same words of room that ends while something is written.
+    """Tell in the same words of room that ends while something is written, here or by a program.
 
     Args:
         directory: where it goes.
@@ -37,10 +39,15 @@ def filling(directory: str, needed: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         text = _no_room("no space left in", directory, needed)
         raise TmError(text, [sentence(error)]) from error
+    except TmError as error:
+        if not any(os.strerror(code) in error.message for code in FULL):
+            raise
+        text = _no_room("no space left in", directory, needed)
+        raise TmError(text, error.detail) from error
 
 
 def _no_room(what: str, directory: str, needed: int) -> str:

@@ -26,17 +26,18 @@ def steps(tmp_path: Path) -> Steps:
 
 
 FULL = r"no space left in {directory}\b.*\(\d+ bytes\) needed, .*\(\d+ bytes\) free"
-WRITE, FLUSH = ("pwrite64", "pwritev", "write"), ("fsync", "fdatasync")
+WRITE, FLUSH = ("pwrite64", "pwritev"), ("fsync", "fdatasync")
+CUT = ("ftruncate",)
 MAKE, NAME = ("mkdir", "mkdirat"), ("rename", "renameat", "renameat2")
 ERRORS = [
-    (("pwrite64", "pwritev"), "EDQUOT", FULL),
+    (WRITE, "EDQUOT", FULL),
     (FLUSH, "ENOSPC", FULL),
     (FLUSH, "EDQUOT", FULL),
     (FLUSH, "EIO", "{directory}.*the device reports an error"),
     (NAME, "ENOSPC", FULL),
     (MAKE, "EACCES", "{directory}.*permission denied"),
     (MAKE, "EROFS", "{directory}.*the file system is read-only"),
-    (("ftruncate",), "EFBIG", "{directory}.*does not allow files of this size"),
+    (CUT, "EFBIG", "{directory}.*does not allow files of this size"),
 ]
 
 
@@ -47,6 +48,8 @@ def test_call_fails(make_ground: Make, steps: Steps, verb: str) -> None:
     ground = make_ground(more=(steps.inventory,), warm=True)
     with ground.driver() as oned:
         for vm_id, (calls, error, words) in enumerate(ERRORS, 1):
+            if verb != "CLONE" and calls in (WRITE, CUT):
+                continue  # mkswap(8) writes as whoever tells something, mke2fs(8) tries another way
             task = ground.task(verb, vm_id)
             if calls != MAKE:  # else the flush of its directory is what fails
                 ground.at(ground.host, ground.disk(vm_id).parent).mkdir(parents=True)
@@ -56,10 +59,9 @@ def test_call_fails(make_ground: Make, steps: Steps, verb: str) -> None:
                 reply = carry_out(oned, task)
             print(calls, error, reply)  # noqa: T201 - shown where a test fails
             assert steps.has_failed
-            if verb == "CLONE":
-                directory = re.escape(str(ground.site.vm_dir(vm_id)))
-                directory = f"{directory}(/images)?(/disk.0)?"
-                assert re.search(words.format(directory=directory), reply.reason)
+            directory = re.escape(str(ground.site.vm_dir(vm_id)))
+            directory = f"{directory}(/images)?(/disk.0)?"
+            assert re.search(words.format(directory=directory), reply.reason), reply.reason
             assert not reply.ok
             ground.check(oned, task, reply)
 
