@@ -1,6 +1,7 @@
 """``tm-ansible check``: what it finds in set-ups that work and in those that do not."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,8 @@ def test_hosts_are_looked_at(one: Path, inventory: Path, nodes: dict[str, SshHos
     assert status == 1
     failures = {each.subject: each for each in of_level(found, "fail")}
     assert set(failures) == {"gone", "bare"}
-    assert "refused the connection" in failures["gone"].text
+    # What ssh says is lost if it ends before Ansible writes to it.
+    assert re.search("refused the connection|it was refused", failures["gone"].text)
     assert "ansible_python_interpreter" in failures["bare"].remedy
     for name in nodes:
         texts = [each.text for each in found if each.subject == name]

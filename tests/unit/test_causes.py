@@ -11,6 +11,7 @@ from tm_ansible.engine.causes import plain_cause, plain_complaint
     ("said", "told"),
     [
         ("ssh: connect to host 10.0.0.1 port 22: Connection refused", "refused the connection"),
+        ("[Errno 32] Broken pipe. [Errno 32] Broken pipe", "ssh ended at once: it was refused"),
         ("ssh: connect to host 10.0.0.1 port 22: Connection timed out", "no answer"),
         ("ssh: Could not resolve hostname node9: Name or service not known", "node9 is unknown"),
         ("Host key verification failed.", "the host key is not the one known"),

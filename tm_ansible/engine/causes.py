@@ -39,6 +39,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "the connection was closed before the log-in",
         ),
         (
+            # Ansible's ssh plugin, if ssh has ended before it was given anything to read.
+            r"^\[Errno 32\] Broken pipe",
+            "ssh ended at once: it was refused, or its options are wrong",
+        ),
+        (
             r"(\S{0,255}python[\d.]*): (?:not found|No such file or directory)",
             r"there is no \1: install Python 3, or set ansible_python_interpreter for the host",
         ),
