@@ -1,13 +1,20 @@
-"""What every run of one configuration would work out again: parsed content, compiled templates."""
+"""What every run of one configuration would work out again.
+
+Parsed content, compiled templates, which plugins have no settings.
+"""
 
 import copy
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible import constants
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins import get_plugin_class
+from ansible.plugins.loader import PluginLoader
 from jinja2.environment import Environment
 
 _SPARE = 2
@@ -66,6 +73,9 @@ class ContentCache:
         ready = self._ready.get(key)
         if ready and ready.copies and ready.state == _state_of(key[0]):
             return ready.copies.pop()
+        if self._ready and key[0].startswith(tempfile.gettempdir() + os.sep):
+            # The run's own play list and inventory are read once: nobody else has need of them.
+            return self._load(loader, name, *arguments, **{**options, "unsafe": True})
         parsed = self._load(loader, name, *arguments, **options)
         if not self._ready and os.path.realpath(key[0]).startswith(self._root + os.sep):
             self._read[key] += 1
@@ -79,6 +89,20 @@ def _state_of(path: str) -> _State | None:
     except OSError:
         return None
     return _State(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def remember_settings() -> None:
+    """Read a plugin's documentation once, also if it describes no setting."""
+    read = PluginLoader._load_config_defs
+
+    def read_once(loader: PluginLoader, name: str, module: Any, path: str) -> None:
+        read(loader, name, module, path)
+        kind = get_plugin_class(loader.class_name) if loader.class_name else ""
+        known = constants.config.has_configuration_definition(kind, name)
+        if kind in constants.CONFIGURABLE_PLUGINS and not known:
+            constants.config.initialize_plugin_configuration_definitions(kind, name, {})
+
+    PluginLoader._load_config_defs = read_once
 
 
 def remember_templates() -> None:

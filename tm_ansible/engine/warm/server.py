@@ -65,6 +65,7 @@ def _load(site: Site, directory: Path) -> Callable[[], object]:
     from tm_ansible.engine.warm import warmup  # noqa: PLC0415 - imports Ansible, which reads that
 
     warmup.warm_up(site, directory)
+    spare.load()
     os.chdir(_PACKAGE_PARENT)
     gc.collect()
     gc.freeze()

@@ -42,6 +42,12 @@ class Spare(NamedTuple):
         self.asking.close()
 
 
+def load() -> None:
+    """Import what each worker has need of; Ansible has to be loaded before."""
+    from tm_ansible.engine import worker  # noqa: F401, PLC0415 - Ansible finds it now
+    from tm_ansible.engine.warm import keeping, launch  # noqa: F401, PLC0415
+
+
 def fork(site: Site, not_its: Sequence[int]) -> Spare:
     """Fork a worker that waits for its run.
 

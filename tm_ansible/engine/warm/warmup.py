@@ -9,7 +9,12 @@ from typing import Any
 
 import ansible.release
 from ansible import constants
-from ansible.plugins.loader import action_loader, callback_loader, connection_loader
+from ansible.plugins.loader import (
+    action_loader,
+    callback_loader,
+    connection_loader,
+    inventory_loader,
+)
 
 from tm_ansible import __file__ as package
 from tm_ansible.engine.job import Job, PlaybookRun, Site
@@ -18,6 +23,8 @@ from tm_ansible.engine.warm import caches, playbook, tasks
 from tm_ansible.joining import join
 
 _MODELS = ("nfs", "shared", "ssh")
+# Ansible's own for files, which each run tries in turn; a site's own are its runs' affair.
+_INVENTORIES = ("host_list", "script", "auto", "yaml", "ini", "toml")
 _CONTENT = ("playbooks", "plugins", "roles")
 
 
@@ -59,6 +66,7 @@ def warm_up(site: Site, directory: Path) -> None:
     content = caches.ContentCache(Path(_content(site)))
     content.install()
     caches.remember_templates()
+    caches.remember_settings()
     playbook.keep_parser()
     restore = playbook.keep_loaders()
     playlist = write_project(directory, _job(site, directory), "warm up")
@@ -68,14 +76,21 @@ def warm_up(site: Site, directory: Path) -> None:
     arguments = ["ansible-playbook", "-i", str(directory / "inventory.json"), str(playlist)]
     with _silently(), _quiet_callbacks():
         status = playbook.run(arguments, dict(os.environ))
-        for name in ("transfer", "download", "script", "run"):
-            action_loader.get(f"one.tm.{name}", class_only=True)
-        connection_loader.get("ssh", class_only=True)
+        _load_plugins()
         _load_programs()
     if status:
         raise RuntimeError(f"the playbooks that warm up ended with status {status}")
     restore()
     content.prepare()
+
+
+def _load_plugins() -> None:
+    """Load what runs have need of and the playbooks above had not."""
+    for name in ("transfer", "download", "script", "run"):
+        action_loader.get(f"one.tm.{name}", class_only=True)
+    connection_loader.get("ssh", class_only=True)
+    for name in _INVENTORIES:
+        inventory_loader.get(name)
 
 
 def _load_programs() -> None:
