@@ -1,12 +1,17 @@
 """DELETE on one host."""
 
 import os
-from typing import Any, Dict, Optional
+import time
+from typing import Any, Dict, List, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import entries, removal
+from ansible_collections.one.tm.plugins.module_utils import entries, removal, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.policy import check_removable, policy_of
 from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
+
+# How long an action that was cancelled may take to end on its host, and the time between two looks.
+WAIT_SECONDS = 5.0
+PAUSE_SECONDS = 0.05
 
 
 def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
@@ -18,7 +23,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         check_mode: only tell what would be done.
 
     Raises:
-        TmError: the path is refused, or has changed since it was copied.
+        TmError: the path is refused, or has changed since it was copied, or is being written.
     """
     real = check_removable(params["path"], policy_of(params))
     leftover = os.path.lexists(removal.doomed_name(real))
@@ -35,10 +40,41 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         }
     check_proven(real, params.get("proven"))
     if not check_mode:
+        await_writers(real)
         removal.remove(real)
     done = "would delete" if check_mode else "deleted"
     log = "%s %s (%s, %s)" % (done, real, count(tally.files, "file"), human(tally.size))
     return {"changed": True, "tm_log": [log], "files": tally.files, "bytes": tally.size}
+
+
+def await_writers(real: str) -> None:
+    """Wait until nobody makes an image there: an action that was cancelled ends first.
+
+    Args:
+        real: path of a file or a directory of images.
+
+    Raises:
+        TmError: somebody still does.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        held = [path for path in _parts(real) if temporary.is_held(path)]
+        if not held:
+            return
+        if time.monotonic() > deadline:
+            raise TmError(
+                "%s is still being written, by an action that has not ended; end what holds %s "
+                "(see fuser), and delete again" % (real, held[0])
+            )
+        time.sleep(PAUSE_SECONDS)
+
+
+def _parts(real: str) -> List[str]:
+    """List what is made at a path, or in the directory that it is."""
+    if not os.path.isdir(real) or os.path.islink(real):
+        return [temporary.temporary_name(real)]
+    names = [name for name in os.listdir(real) if temporary.NAME.match(name)]
+    return [os.path.join(real, name) for name in names if name.endswith("." + temporary.PART)]
 
 
 def check_proven(real: str, proven: Optional[str]) -> None:

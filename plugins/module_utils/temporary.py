@@ -67,6 +67,18 @@ def open_for_lock(path: str) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def is_held(path: str) -> bool:
+    """Tell whether a process makes what has this temporary name; no, where there are no locks."""
+    try:
+        descriptor = open_for_lock(path)
+    except OSError:  # it is not there any more, or nothing that can be held
+        return False
+    try:
+        return lock(descriptor) is False
+    finally:
+        os.close(descriptor)
+
+
 def is_at(path: str, descriptor: int) -> bool:
     """Tell whether an open file is the one of that name.
 

@@ -1,10 +1,20 @@
 """DELETE: exactly what is meant, or a refusal."""
 
+import contextlib
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.one.tm.plugins.module_utils import entries, mounts, policy, removal, remove
+from ansible_collections.one.tm.plugins.module_utils import (
+    entries,
+    mounts,
+    policy,
+    removal,
+    remove,
+    temporary,
+)
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +59,40 @@ def test_a_link_is_removed_not_its_target(var, tmp_path):
     run(var / "7" / "there", var)
     assert (tmp_path / "precious").is_dir()
     assert not (var / "7" / "there").is_symlink()
+
+
+@contextlib.contextmanager
+def writer(image: Path, seconds: float) -> Iterator[None]:
+    """Have another process make an image for some time, as actions do."""
+    part = Path(temporary.temporary_name(str(image)))
+    part.touch()
+    script = 'exec 9<>"$0" && flock 9 && echo held && exec sleep "$1"'
+    command = ["sh", "-c", script, str(part), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.kill()
+
+
+@pytest.mark.parametrize("path", ["7/images", "7/images/disk.0"])
+def test_what_is_still_being_written_is_waited_for(var, path):
+    """An action that was cancelled ends first; nothing can come back."""
+    began = time.monotonic()
+    with writer(var / "7" / "images" / "disk.0", 1):
+        assert run(var / path, var)["changed"]
+        assert time.monotonic() - began > 0.9
+    assert not (var / path).exists()
+
+
+def test_what_does_not_end_is_told(var, monkeypatch):
+    """Nothing is removed from under a process that writes."""
+    monkeypatch.setattr(remove, "WAIT_SECONDS", 0.2)
+    with writer(var / "7" / "images" / "disk.0", 60):
+        with pytest.raises(TmError, match="images is still being written"):
+            run(var / "7" / "images", var)
+        assert run(var / "8" / "images", var)["changed"]
+    assert (var / "7" / "images" / "disk.0").exists()
 
 
 def test_check_mode_removes_nothing(var):
