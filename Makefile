@@ -54,9 +54,10 @@ lint: $(VENV)/tools ## ruff, mypy --strict and ansible-lint (profile production)
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=.collections $(BIN)/ansible-lint
 
-bench: $(VENV)/tools ## our driver beside a shell driver, whole transfers
+bench: $(VENV)/tools ## our driver beside a shell driver, whole transfers; how soon LOG lines come
 	@tools/prerequisites tests
 	$(BIN)/python -m benchmarks.transfers
+	$(BIN)/python -m benchmarks.latency
 
 soak: $(VENV)/tools ## 10,000 transfers through one driver, some failing or cancelled: what is held
 	@tools/prerequisites tests
