@@ -155,7 +155,8 @@ def test_mv_saves_a_disk(play, cloud, image, model):
     assert not source.exists()
 
 
-@pytest.mark.parametrize("model", ON_A_HOST[1:])
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["shared", "ssh"])
 def test_mv_stops_resumes_and_migrates(play, cloud, image, model):
     """Images go to the front-end, back over a left-over directory, and to another host."""
     expected = digest(image)

@@ -18,7 +18,7 @@ STATES = [
 LINE = re.compile(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} \[(TM|LCM|DiM)\]\[I\]: (.+)")
 
 
-@pytest.mark.parametrize("model", ["nfs", "ssh"])
+@pytest.mark.parametrize("model", ["nfs", pytest.param("ssh", marks=pytest.mark.long)])
 def test_the_demonstration_carries_a_vm_through_its_life(model: str, tmp_path: Path) -> None:
     """The log is in oned's form and tells every state; the saved disk is there at the end."""
     (home := tmp_path / "home").mkdir()

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,14 +111,16 @@ class Steps:
             self._point.write_text("")
 
     @contextmanager
-    def of(self, pid: int, number: int) -> Iterator[None]:
-        """Kill a process that runs already, or any that it starts within the block."""
+    def of(self, pids: Sequence[int], number: int) -> Iterator[None]:
+        """Kill processes that run already, or any that they start within the block."""
         self._log.unlink(missing_ok=True)
-        inject = ["-e", f"inject={self._calls}:signal=KILL:when={number}", "-p", str(pid)]
+        inject = ["-e", f"inject={self._calls}:signal=KILL:when={number}"]
+        inject += [f"--attach={pid}" for pid in pids]
         command = ["strace", *self._options, *inject]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
             assert tracer.stderr
-            assert b"attached" in tracer.stderr.readline()
+            for _ in pids:
+                assert b"attached" in tracer.stderr.readline()
             try:
                 yield
             finally:

@@ -55,7 +55,7 @@ class Life:
         """Kill the driver at a step, and check; tell whether it came so far."""
         with self.ground.driver() as oned:
             task = self.new_task(verb)
-            with steps.of(oned.process.pid, number):
+            with steps.of([oned.process.pid], number):
                 oned.submit(task.vm_id, task.script)
                 wait_until(lambda: oned.process.poll() is not None or oned.replies(task.vm_id))
                 time.sleep(0.1)  # what comes behind the reply counts too

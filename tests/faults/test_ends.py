@@ -171,7 +171,7 @@ ONE_SLOT = "copies: {bandwidth_per_host: 1}\nconcurrency: 1\n"
 @pytest.mark.parametrize("warm", [True, pytest.param(False, marks=LONG)], ids=["warm", "cold"])
 def test_cancel(make_ground: Make, chance: random.Random, warm: bool) -> None:
     """DRIVER_CANCEL at random moments, with a DELETE behind it: dead within 5 s, the slot free."""
-    took = cancel_often(make_ground(settings=ONE_SLOT, warm=warm), chance, 8 if warm else 3)
+    took = cancel_often(make_ground(settings=ONE_SLOT, warm=warm), chance, 6 if warm else 3)
     assert took[-1] < 5
 
 

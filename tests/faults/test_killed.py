@@ -14,6 +14,7 @@ from tests.faults.steps import Steps, missing_for_steps, numbers
 from tests.support.faulty import descendants, kill, name, programs, ssh_clients, words
 from tests.support.hosts import children_of
 from tests.support.oned import Oned
+from tests.support.processes import wait_until
 
 Make = Callable[..., Ground]
 Harm = Callable[[int], AbstractContextManager[Callable[[], bool]]]
@@ -58,14 +59,16 @@ def steps(tmp_path: Path) -> Steps:
 @pytest.fixture
 def far(make_ground: Make, steps: Steps) -> Iterator[tuple[Stage, Harm]]:
     """Have the programs on the host killed."""
-
-    @contextmanager
-    def harm(number: int) -> Iterator[Callable[[], bool]]:
-        with steps.of_host(number):
-            yield lambda: steps.was_reached
-
     ground = make_ground(more=(steps.inventory,), warm=True)
     with ground.driver() as oned:
+
+        @contextmanager
+        def harm(number: int) -> Iterator[Callable[[], bool]]:
+            # A session that was kept is not traced.
+            wait_until(lambda: not ground.processes(oned.location))
+            with steps.of_host(number):
+                yield lambda: steps.was_reached
+
         yield Stage(ground, oned), harm
 
 
@@ -80,7 +83,9 @@ def here(
 
         @contextmanager
         def harm(number: int) -> Iterator[Callable[[], bool]]:
-            with steps.of(oned.wait_warm(), number):
+            server = oned.wait_warm()
+            # The workers that wait for their runs, too.
+            with steps.of([server, *descendants(server)], number):
                 yield lambda: steps.was_reached
 
         yield Stage(ground, oned), harm
