@@ -81,6 +81,9 @@ def run(argv: Sequence[str], directory: str) -> str:
     with process, lifeline.child(process.pid):
         # Complaints last: a program may write its other output when it exits.
         output = b"".join(process.communicate()).decode("utf-8", "replace")
+    if process.returncode < 0:
+        name = os.path.basename(argv[0])
+        raise TmError("%s was killed by signal %d" % (name, -process.returncode))
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         name = os.path.basename(argv[0])

@@ -71,3 +71,10 @@ def test_check_mode_makes_nothing(tmp_path):
     """It says what would be done."""
     assert run(tmp_path / "disk.2", 1, check=True)["tm_log"] == ["would make swap disk.2, 1.0 MiB"]
     assert names(tmp_path) == []
+
+
+def test_a_program_that_is_killed_is_told_so(tmp_path):
+    """Its last line says nothing of that."""
+    command = ["sh", "-c", "echo all is well; kill -9 $$"]
+    with pytest.raises(TmError, match="sh was killed by signal 9"):
+        programs.run(command, str(tmp_path))

@@ -1,6 +1,8 @@
 """What ssh and Ansible say when something is wrong, in words that tell a person what to do."""
 
+import contextlib
 import re
+import signal
 from collections.abc import Iterable, Sequence
 
 _PREFIXES = re.compile(
@@ -112,3 +114,16 @@ def _telling_line(text: str) -> str:
     if lines and lines[0].startswith("Traceback"):
         return lines[-1]
     return " ".join(lines)
+
+
+def ending(status: int) -> str:
+    """Return how a process ended.
+
+    Args:
+        status: its exit status, or a signal's number below zero.
+    """
+    if status >= 0:
+        return f"ended with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"was killed (signal {-status}, {signal.Signals(-status).name})"
+    return f"was killed (signal {-status})"

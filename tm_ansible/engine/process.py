@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from typing import IO
 import msgspec
 
 from tm_ansible.engine import cgroup, marked
+from tm_ansible.engine.causes import ending
 from tm_ansible.engine.child import Child
 from tm_ansible.engine.conversation import Conversation
 from tm_ansible.engine.holdings import Holdings, temporary_root
@@ -230,8 +230,4 @@ def _abandon(process: Child) -> None:
 def _end(status: int | None) -> str:
     if status is None:
         return "ended, nobody knows how"
-    if status >= 0:
-        return f"ended with status {status} and told no outcome"
-    with contextlib.suppress(ValueError):
-        return f"was killed (signal {-status}, {signal.Signals(-status).name})"
-    return f"was killed (signal {-status})"
+    return f"{ending(status)} and told no outcome" if status >= 0 else ending(status)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tm_ansible.engine.causes import plain_cause, plain_complaint
+from tm_ansible.engine.causes import ending, plain_cause, plain_complaint
 from tm_ansible.engine.events import (
     ActionBegun,
     Complaint,
@@ -110,7 +110,9 @@ class Report:
             return self._unless_missed()
         if self.failure is not None:
             return self._failed(self.failure)
-        cause = f"ansible-playbook ended with status {exit_status}"
+        cause = "cannot start ansible-playbook"
+        if exit_status is not None:
+            cause = f"ansible-playbook {ending(exit_status)}"
         if self.complaint:
             cause = plain_cause([plain_complaint(self.complaint)])
         return Outcome(reason=f"{self.label}: {cause}", detail=tuple(self.complaint))
