@@ -2,10 +2,11 @@
 
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import entries, removal, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.policy import check_removable, policy_of
 from ansible_collections.one.tm.plugins.module_utils.sizes import count, human
 
@@ -26,6 +27,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         TmError: the path is refused, or has changed since it was copied, or is being written.
     """
     real = check_removable(params["path"], policy_of(params))
+    if not check_mode:
+        await_writers(real)
     leftover = os.path.lexists(removal.doomed_name(real))
     try:
         tally = removal.survey(real)
@@ -40,7 +43,6 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         }
     check_proven(real, params.get("proven"))
     if not check_mode:
-        await_writers(real)
         removal.remove(real)
     done = "would delete" if check_mode else "deleted"
     log = "%s %s (%s, %s)" % (done, real, count(tally.files, "file"), human(tally.size))
@@ -51,30 +53,33 @@ def await_writers(real: str) -> None:
     """Wait until nobody makes an image there: an action that was cancelled ends first.
 
     Args:
-        real: path of a file or a directory of images.
+        real: path of a file or a directory, which may be about to appear.
 
     Raises:
-        TmError: somebody still does.
+        TmError: somebody still does; or a file system is mounted on or below it.
     """
+    refuse_mounts(real)
     deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        held = [path for path in _parts(real) if temporary.is_held(path)]
-        if not held:
-            return
+    held = [path for path in _parts(real) if temporary.is_held(path)]
+    while held:
         if time.monotonic() > deadline:
             raise TmError(
                 "%s is still being written, by an action that has not ended; end what holds %s "
                 "(see fuser), and delete again" % (real, held[0])
             )
         time.sleep(PAUSE_SECONDS)
+        held = [path for path in held if temporary.is_held(path)]
 
 
-def _parts(real: str) -> List[str]:
-    """List what is made at a path, or in the directory that it is."""
-    if not os.path.isdir(real) or os.path.islink(real):
-        return [temporary.temporary_name(real)]
-    names = [name for name in os.listdir(real) if temporary.NAME.match(name)]
-    return [os.path.join(real, name) for name in names if name.endswith("." + temporary.PART)]
+def _parts(real: str) -> Iterator[str]:
+    """List what a path, or something below it, may be made as."""
+    yield temporary.temporary_name(real)
+    if os.path.islink(real):
+        return
+    for directory, directories, files in os.walk(real):
+        for name in directories + files:
+            if temporary.NAME.match(name) and name.endswith("." + temporary.PART):
+                yield os.path.join(directory, name)
 
 
 def check_proven(real: str, proven: Optional[str]) -> None:

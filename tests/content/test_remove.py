@@ -75,14 +75,29 @@ def writer(image: Path, seconds: float) -> Iterator[None]:
         process.kill()
 
 
-@pytest.mark.parametrize("path", ["7/images", "7/images/disk.0"])
+@pytest.mark.parametrize("path", ["7", "7/images", "7/images/disk.0", "7/images/new"])
 def test_what_is_still_being_written_is_waited_for(var, path):
-    """An action that was cancelled ends first; nothing can come back."""
+    """An action that was cancelled ends first; nothing can come back, or appear."""
     began = time.monotonic()
-    with writer(var / "7" / "images" / "disk.0", 1):
-        assert run(var / path, var)["changed"]
+    name = Path(path).name if path.count("/") > 1 else "disk.0"
+    with writer(var / "7" / "images" / name, 1):
+        assert run(var / path, var)["changed"] is (name != "new")
         assert time.monotonic() - began > 0.9
     assert not (var / path).exists()
+
+
+def test_what_was_proven_is_judged_behind_the_wait(var):
+    """A writer may end by giving its image the name."""
+    disk = var / "7" / "images" / "disk.0"
+    proven = entries.scan(str(disk)).state()
+    part = temporary.temporary_name(str(disk))
+    script = 'exec 9<>"$0" && flock 9 && echo held && sleep 1 && mv "$0" "$1"'
+    with subprocess.Popen(["sh", "-c", script, part, str(disk)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(TmError, match="no longer what was copied"):
+            remove.run({"path": str(disk), "allowed_dirs": [str(var)], "proven": proven}, False)
+    assert disk.read_bytes() == b""
 
 
 def test_what_does_not_end_is_told(var, monkeypatch):
