@@ -97,7 +97,8 @@ def _empty(
         return _result(False, check_mode, "%s image %s is already there" % (kind, name))
     argv = _command(kind, size)
     if not check_mode:
-        _make(destination, size, attributes, lambda work: _fill(argv, work, kind, size))
+        with writing(destination):
+            _make(destination, size, attributes, lambda work: _fill(argv, work, kind, size))
     return _result(True, check_mode, "%s image %s, %s" % (kind, name, human(size)))
 
 
@@ -120,7 +121,7 @@ def _make(destination: str, size: int, attributes: Attributes, fill: Callable[[s
     """Have a function fill a temporary file, given its path, and publish that."""
     place = workplace(destination, attributes)
     full = filling(os.path.dirname(destination), size)
-    with place as final, about(destination), writing(destination), full, new_file(final):
+    with place as final, about(destination), full, new_file(final):
         work = temporary_name(final)
         fill(work)
         publish(work, final, attributes)

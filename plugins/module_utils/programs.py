@@ -1,6 +1,7 @@
 """Run a program of the host: found where administrators' programs are, ended with us."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -11,6 +12,15 @@ from ansible_collections.one.tm.plugins.module_utils.errors import CAUSES, TmErr
 
 PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LAST_LINES = 20
+# What the place says that is written to. Others may be of what a program reads, or of itself.
+OF_THE_PLACE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.ESTALE,
+)
 
 
 def find(program: str, package: str) -> str:
@@ -37,10 +47,11 @@ def find(program: str, package: str) -> str:
 
 @contextlib.contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Say of a program's failure at which file it was, if that is the system's doing.
+    """Say of a program's failure at which file it was, if the place of that is the cause.
 
     Args:
-        path: what it writes, as its user knows it: programs name what they were given.
+        path: what it writes, as its user knows it: programs name what they were given. It reads
+            no other.
 
     Raises:
         TmError: as ``errors.sentence`` would tell it, with the program's own words.
@@ -48,7 +59,7 @@ def writing(path: str) -> Iterator[None]:
     try:
         yield
     except TmError as error:
-        words = [words for code, words in CAUSES.items() if os.strerror(code) in error.message]
+        words = [CAUSES[code] for code in OF_THE_PLACE if os.strerror(code) in error.message]
         if not words:
             raise
         raise TmError("%s: %s" % (path, words[0]), [error.message, *error.detail]) from error

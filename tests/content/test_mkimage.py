@@ -197,3 +197,16 @@ def test_check_mode_makes_nothing(files, tmp_path):
     result = run(tmp_path / "f", check=True, source=str(files))
     assert result["tm_log"][0].startswith("would make ext4 image f of ")
     assert names(tmp_path) == ["files"]
+
+
+def test_what_is_read_is_not_taken_for_the_image(files, tmp_path, monkeypatch):
+    """A file that mke2fs(8) may not read is no fault of the destination."""
+    tool = tmp_path / "bin" / "mke2fs"
+    tool.parent.mkdir()
+    complaint = "mke2fs: {} while populating file system"
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    for words in ("Permission denied", "Input/output error"):
+        tool.write_text(f"#!/bin/sh\necho '{complaint.format(words)}' >&2\nexit 1\n")
+        tool.chmod(0o755)
+        with pytest.raises(TmError, match=f"^mke2fs failed: {complaint.format(words)}$"):
+            run(tmp_path / "disk.0", source=str(files))
