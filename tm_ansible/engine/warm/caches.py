@@ -92,15 +92,19 @@ def _state_of(path: str) -> _State | None:
 
 
 def remember_settings() -> None:
-    """Read a plugin's documentation once, also if it describes no setting."""
+    """Read the documentation of a plugin that describes no setting once, too."""
     read = PluginLoader._load_config_defs
+    without: set[tuple[str, str, str]] = set()
 
     def read_once(loader: PluginLoader, name: str, module: Any, path: str) -> None:
+        # One of the same name may lie elsewhere, and have settings.
+        key = (loader.class_name, name, path)
+        if key in without:
+            return
         read(loader, name, module, path)
         kind = get_plugin_class(loader.class_name) if loader.class_name else ""
-        known = constants.config.has_configuration_definition(kind, name)
-        if kind in constants.CONFIGURABLE_PLUGINS and not known:
-            constants.config.initialize_plugin_configuration_definitions(kind, name, {})
+        if not constants.config.has_configuration_definition(kind, name):
+            without.add(key)
 
     PluginLoader._load_config_defs = read_once
 
