@@ -114,8 +114,8 @@ def check_removable(path: str, policy: Policy, what: str = "path") -> str:
     mount = _mount_above(real, policy)
     if mount:
         reason = (
-            "it is on what is mounted at %s, and nothing is taken away from there, whatever the "
-            "settings; unmount that first" % mount
+            "it is on what is mounted at %s, and the settings allowed_dirs and allowed_for name "
+            "only what is above; unmount that first, or name it there" % mount
         )
         raise _refused(what, paths.with_real(path, real), reason)
     return real

@@ -224,6 +224,9 @@ def test_a_mount_point_below_is_refused_and_everything_stays(var, tmp_path, kind
         with pytest.raises(TmError, match=rf"on what is mounted at {mount}, .*unmount that first"):
             run(mount / "file", var)
         assert (mount / "file").exists()
+        allowed = [str(var), str(mount)]
+        remove.run({"path": str(mount / "file"), "allowed_dirs": allowed}, False)
+        assert not (mount / "file").exists()
     finally:
         subprocess.run(["umount", str(mount)], check=True)
     assert (var / "8" / "images" / "disk.0").exists()
