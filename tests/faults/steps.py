@@ -1,10 +1,12 @@
-"""Harm at the n-th step of a process: as it enters its n-th system call that changes something.
+"""Harm at a step of a process: as it enters its n-th call of a system call that changes something.
 
-Steps are counted by strace(1), for each process by itself. Whoever uses this counts up until a run
-passes in which nobody has come so far; then each step of all was tried.
+Calls are counted by strace(1), for each process and each system call by itself. Whoever uses this
+goes through the system calls that a run makes, and for each counts up until a run passes in which
+nobody has come so far; then each step of all was tried.
 """
 
 import functools
+import re
 import shlex
 import shutil
 import signal
@@ -12,6 +14,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 # What changes something on a disk, or tells somebody something.
 CHANGES = (
@@ -54,8 +57,22 @@ def numbers() -> Iterator[int]:
         number += max(1, number // 10 - 1)
 
 
+class Step(NamedTuple):
+    """The n-th call of a system call; nobody comes to the last that can be counted."""
+
+    call: str
+    number: int
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.call} {self.number}"
+
+
+NOWHERE = Step("write", 65_000)
+
+
 class Steps:
-    """Kills processes at their n-th step.
+    """Kills processes at a step.
 
     Attributes:
         inventory: gives ``node1`` an interpreter that is killed so.
@@ -85,9 +102,9 @@ class Steps:
         self.inventory.write_text(f"node1 ansible_python_interpreter={interpreter}\n")
 
     @contextmanager
-    def of_host(self, number: int) -> Iterator[None]:
+    def of_host(self, step: Step) -> Iterator[None]:
         """Kill what starts on the host within the block."""
-        with self._injecting(f"{self._calls}:signal=KILL:when={number}"):
+        with self._injecting(_kill_at(step)):
             yield
 
     @contextmanager
@@ -111,10 +128,10 @@ class Steps:
             self._point.write_text("")
 
     @contextmanager
-    def of(self, pids: Sequence[int], number: int) -> Iterator[None]:
+    def of(self, pids: Sequence[int], step: Step) -> Iterator[None]:
         """Kill processes that run already, or any that they start within the block."""
         self._log.unlink(missing_ok=True)
-        inject = ["-e", f"inject={self._calls}:signal=KILL:when={number}"]
+        inject = ["-e", f"inject={_kill_at(step)}"]
         inject += [f"--attach={pid}" for pid in pids]
         command = ["strace", *self._options, *inject]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
@@ -133,6 +150,11 @@ class Steps:
         return KILLED in self.log
 
     @property
+    def calls(self) -> list[str]:
+        """The system calls that were made in the last block."""
+        return sorted(set(re.findall(r"^\d+ +(\w+)\(", self.log, re.MULTILINE)))
+
+    @property
     def has_failed(self) -> bool:
         """Whether a system call was made to fail in the last block."""
         return "(INJECTED)" in self.log
@@ -141,3 +163,7 @@ class Steps:
     def log(self) -> str:
         """What strace wrote in the last block."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def _kill_at(step: Step) -> str:
+    return f"?{step.call}:signal=KILL:when={step.number}"

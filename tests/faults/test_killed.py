@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.ground import VERBS, Ground
-from tests.faults.steps import Steps, missing_for_steps, numbers
+from tests.faults.steps import NOWHERE, Step, Steps, missing_for_steps, numbers
 from tests.support.faulty import descendants, kill, name, programs, ssh_clients, words
 from tests.support.hosts import children_of
 from tests.support.oned import Oned
 from tests.support.processes import wait_until
 
 Make = Callable[..., Ground]
-Harm = Callable[[int], AbstractContextManager[Callable[[], bool]]]
+# What makes harm at a step, or some pieces of time after the begin.
+Harm = Callable[[Any], AbstractContextManager[Callable[[], bool]]]
 
 pytestmark = pytest.mark.root
 
@@ -28,24 +30,35 @@ class Stage:
     def __init__(self, ground: Ground, oned: Oned) -> None:
         self.ground, self.oned, self._vm_id = ground, oned, 0
 
-    def harm(self, verb: str, number: int, harm: Harm) -> bool:
-        """Carry an action out, harm it at a step, and check; tell whether it came so far."""
+    def harm(self, verb: str, moment: Step | int, harm: Harm) -> bool:
+        """Carry an action out, harm it at some moment, check; tell whether it came so far."""
         self._vm_id += 1
         task = self.ground.task(verb, self._vm_id)
-        with harm(number) as was_reached:
+        with harm(moment) as was_reached:
             self.oned.submit(task.vm_id, task.script)
             reply = self.oned.wait_reply(task.vm_id)
-        print(verb, number, reply)  # noqa: T201 - shown where a test fails
+        print(verb, moment, reply)  # noqa: T201 - shown where a test fails
         assert reply.ok or was_reached(), reply.reason
         self.ground.check(self.oned, task, reply)
         return was_reached()
 
-    def harm_each(self, verb: str, harm: Harm) -> int:
-        """Do so at each step, until an action passes unharmed; tell how many there were."""
+    def harm_each(self, verb: str, harm: Harm, call: str = "") -> int:
+        """Do so at each moment, until an action passes unharmed; tell how many there were.
+
+        Args:
+            verb: of the action.
+            harm: makes the harm.
+            call: the system call whose calls are the moments; pieces of time without.
+        """
         for count, number in enumerate(numbers()):
-            if not self.harm(verb, number, harm):
+            if not self.harm(verb, Step(call, number) if call else number, harm):
                 return count
         raise AssertionError("numbers end")
+
+    def harm_each_step(self, verb: str, harm: Harm, steps: Steps) -> int:
+        """Do so at each step of an action; tell how many there were."""
+        self.harm(verb, NOWHERE, harm)
+        return sum(self.harm_each(verb, harm, call) for call in steps.calls)
 
 
 @pytest.fixture
@@ -63,10 +76,10 @@ def far(make_ground: Make, steps: Steps) -> Iterator[tuple[Stage, Harm]]:
     with ground.driver() as oned:
 
         @contextmanager
-        def harm(number: int) -> Iterator[Callable[[], bool]]:
+        def harm(step: Step) -> Iterator[Callable[[], bool]]:
             # A session that was kept is not traced.
             wait_until(lambda: not ground.processes(oned.location))
-            with steps.of_host(number):
+            with steps.of_host(step):
                 yield lambda: steps.was_reached
 
         yield Stage(ground, oned), harm
@@ -82,43 +95,49 @@ def here(
     with ground.driver() as oned:
 
         @contextmanager
-        def harm(number: int) -> Iterator[Callable[[], bool]]:
+        def harm(step: Step) -> Iterator[Callable[[], bool]]:
             server = oned.wait_warm()
             # The workers that wait for their runs, too.
-            with steps.of([server, *descendants(server)], number):
+            with steps.of([server, *descendants(server)], step):
                 yield lambda: steps.was_reached
 
         yield Stage(ground, oned), harm
+
+
+def some_step(chance: random.Random) -> Step:
+    """Give a step that most actions come to."""
+    call = chance.choice(["write", "write", "unlinkat", "renameat", "fsync", "mkdir"])
+    return Step(call, chance.randint(1, 12 if call == "write" else 2))
 
 
 def test_far_program_killed(far: tuple[Stage, Harm], chance: random.Random) -> None:
     """The far process killed: FAILURE that names the action, and the next transfer works."""
     stage, harm = far
     for verb in chance.sample(VERBS, 3):
-        stage.harm(verb, chance.randint(1, 12), harm)
+        stage.harm(verb, some_step(chance), harm)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("verb", VERBS)
-def test_far_program_killed_at_every_step(far: tuple[Stage, Harm], verb: str) -> None:
+def test_far_program_killed_at_every_step(far: tuple[Stage, Harm], steps: Steps, verb: str) -> None:
     """The same at every step of every action."""
     stage, harm = far
-    assert stage.harm_each(verb, harm) > 3
+    assert stage.harm_each_step(verb, harm, steps) > 3
 
 
 def test_engine_killed(here: tuple[Stage, Harm], chance: random.Random) -> None:
     """The engine, an ansible-playbook, an ssh killed: FAILURE that names the action."""
     stage, harm = here
     for verb in chance.sample(VERBS, 3):
-        stage.harm(verb, chance.randint(2, 30), harm)
+        stage.harm(verb, some_step(chance), harm)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("verb", VERBS)
-def test_engine_killed_at_every_step(here: tuple[Stage, Harm], verb: str) -> None:
+def test_engine_killed_at_every_step(here: tuple[Stage, Harm], steps: Steps, verb: str) -> None:
     """The same at every step of every action."""
     stage, harm = here
-    assert stage.harm_each(verb, harm) > 3
+    assert stage.harm_each_step(verb, harm, steps) > 3
 
 
 # A process is killed so many pieces of time after it was seen first.
