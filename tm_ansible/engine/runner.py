@@ -52,7 +52,8 @@ def run(
         EngineError: the private directory could not be made or Ansible not be started.
     """
     try:
-        directory = Path(tempfile.mkdtemp(prefix="tm-"))
+        # Nowhere else if that is full: the driver sweeps there.
+        directory = Path(tempfile.mkdtemp(prefix="tm-", dir=os.environ.get("TMPDIR")))
     except OSError as error:
         raise EngineError(f"no directory for temporary files: {error}") from error
     try:
