@@ -131,7 +131,7 @@ def test_close_waits_for_no_server_that_does_not_answer(
     workers, site: Site, tmp_path: Path
 ) -> None:
     """The end of the driver ends a server that somebody waits for; who waited starts cold."""
-    warm = workers(READY)
+    warm = workers(f"{READY}; time.sleep(60)")
     is_ready(warm)
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(warm.start, job(site), tmp_path)
