@@ -17,7 +17,8 @@ from ansible.plugins import get_plugin_class
 from ansible.plugins.loader import PluginLoader
 from jinja2.environment import Environment
 
-_SPARE = 2
+# Copies of a file beyond those that the run that warms up has read, and in all: it has many plays.
+_SPARE, _MOST = 2, 4
 
 
 class _State(NamedTuple):
@@ -63,7 +64,8 @@ class ContentCache:
         """Make as many copies of each file as the run so far has read of it, and a few more."""
         for key, count in self._read.items():
             state = _state_of(key[0])
-            copies = [copy.deepcopy(self._sources[key]) for _ in range(count + _SPARE)]
+            number = min(count + _SPARE, _MOST)
+            copies = [copy.deepcopy(self._sources[key]) for _ in range(number)]
             self._ready[key] = _Parsed(state, copies)
         self._read.clear()
         self._sources.clear()
@@ -79,7 +81,8 @@ class ContentCache:
         parsed = self._load(loader, name, *arguments, **options)
         if not self._ready and os.path.realpath(key[0]).startswith(self._root + os.sep):
             self._read[key] += 1
-            self._sources.setdefault(key, copy.deepcopy(parsed))
+            if key not in self._sources:
+                self._sources[key] = copy.deepcopy(parsed)
         return parsed
 
 
