@@ -101,6 +101,7 @@ def test_one_more_scheme(
     assert "schemes" in refused.reason
 
 
+@pytest.mark.long
 def test_ftp_by_wget(
     front_end: Path, inventory: Path, nodes: dict[str, SshHost], tmp_path: Path, repository: Path
 ) -> None:

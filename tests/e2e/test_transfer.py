@@ -500,7 +500,7 @@ def big_paths(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("victim", ["node1", "node2"])
+@pytest.mark.parametrize("victim", ["node1", pytest.param("node2", marks=pytest.mark.long)])
 def test_connection_lost(world: World, victim: str) -> None:
     """A connection that ends in mid-copy is a failure that names it; nothing useless is left."""
     task = big_task(world)

@@ -113,7 +113,7 @@ def some_step(chance: random.Random) -> Step:
 def test_far_program_killed(far: tuple[Stage, Harm], chance: random.Random) -> None:
     """The far process killed: FAILURE that names the action, and the next transfer works."""
     stage, harm = far
-    for verb in chance.sample(VERBS, 3):
+    for verb in chance.sample(VERBS, 2):
         stage.harm(verb, some_step(chance), harm)
 
 
@@ -128,7 +128,7 @@ def test_far_program_killed_at_every_step(far: tuple[Stage, Harm], steps: Steps,
 def test_engine_killed(here: tuple[Stage, Harm], chance: random.Random) -> None:
     """The engine, an ansible-playbook, an ssh killed: FAILURE that names the action."""
     stage, harm = here
-    for verb in chance.sample(VERBS, 3):
+    for verb in chance.sample(VERBS, 2):
         stage.harm(verb, some_step(chance), harm)
 
 
