@@ -195,7 +195,7 @@ def changes() -> Iterator[object]:
         yield pytest.param(change, *copy, marks=marks)
 
 
-@pytest.mark.parametrize(("change", "where", "verb"), changes())
+@pytest.mark.parametrize(("change", "where", "verb"), list(changes()))
 def test_source_changes(
     request: pytest.FixtureRequest,
     where: str,
