@@ -61,7 +61,7 @@ class ContentCache:
         DataLoader.load_from_file = load_from_file
 
     def prepare(self) -> None:
-        """Make as many copies of each file as the run so far has read of it, and a few more."""
+        """Make a few more copies of each file than the run so far has read of it, within bounds."""
         for key, count in self._read.items():
             state = _state_of(key[0])
             number = min(count + _SPARE, _MOST)

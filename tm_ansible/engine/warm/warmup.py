@@ -43,7 +43,7 @@ class Signature:
 
     def __call__(self) -> object:
         """Return something that is equal as long as nothing has changed."""
-        found = [_state(path) for path in self._files]
+        found = [_state(Path(path)) for path in self._files]
         for directory in self._trees:
             found += _states(directory)
         return found
@@ -190,26 +190,17 @@ def _states(directory: str) -> list[object]:
     except OSError:
         return [(directory, None)]
     for entry in entries:
-        if entry.is_symlink():
-            found.append(_state(entry.path))
-        elif not entry.is_dir():
-            found.append(_state_of(entry))
+        if entry.is_symlink() or not entry.is_dir():
+            found.append(_state(entry))
         elif entry.name != "__pycache__":
             found += _states(entry.path)
     return found
 
 
-def _state_of(entry: os.DirEntry[str]) -> object:
+def _state(place: Path | os.DirEntry[str]) -> object:
+    path = os.fspath(place)
     try:
-        status = entry.stat()
-    except OSError:  # being replaced
-        return (entry.path, None, None)
-    return (entry.path, status.st_mtime_ns, status.st_size)
-
-
-def _state(path: str) -> object:
-    try:
-        status = Path(path).stat()
-    except OSError:
+        status = place.stat()
+    except OSError:  # not there, or being replaced
         return (path, None, None)
     return (path, status.st_mtime_ns, status.st_size)
