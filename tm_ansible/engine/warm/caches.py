@@ -5,9 +5,7 @@ Parsed content, compiled templates, which plugins have no settings.
 
 import copy
 import os
-import tempfile
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +15,6 @@ from ansible.plugins import get_plugin_class
 from ansible.plugins.loader import PluginLoader
 from jinja2.environment import Environment
 
-# Copies of a file beyond those that the run that warms up has read, and in all: it has many plays.
-_SPARE, _MOST = 2, 4
-
 
 class _State(NamedTuple):
     size: int
@@ -28,14 +23,14 @@ class _State(NamedTuple):
 
 
 class _Parsed(NamedTuple):
-    """Copies of a parsed file, each for one reader to own."""
+    """A parsed file as it was on disk; readers get copies."""
 
     state: _State | None
-    copies: list[Any]
+    value: Any
 
 
 class ContentCache:
-    """Files of the content, parsed before a fork; each process takes the copies that it needs."""
+    """Files of the content, each parsed once: before a fork, if the run that warms up reads it."""
 
     def __init__(self, root: Path) -> None:
         """Know where the content is.
@@ -43,10 +38,8 @@ class ContentCache:
         Args:
             root: directory whose YAML files are kept; symbolic links to it count.
         """
-        self._root = os.path.realpath(root)
-        self._read: Counter[Any] = Counter()
-        self._sources: dict[Any, Any] = {}
-        self._ready: dict[Any, _Parsed] = {}
+        self._root = os.path.realpath(root) + os.sep
+        self._kept: dict[Any, _Parsed] = {}
         self._load: Callable[..., Any] = DataLoader.load_from_file
 
     def install(self) -> None:
@@ -60,30 +53,22 @@ class ContentCache:
 
         DataLoader.load_from_file = load_from_file
 
-    def prepare(self) -> None:
-        """Make a few more copies of each file than the run so far has read of it, within bounds."""
-        for key, count in self._read.items():
-            state = _state_of(key[0])
-            number = min(count + _SPARE, _MOST)
-            copies = [copy.deepcopy(self._sources[key]) for _ in range(number)]
-            self._ready[key] = _Parsed(state, copies)
-        self._read.clear()
-        self._sources.clear()
-
     def _give(self, loader: Any, name: str, arguments: Any, options: Any) -> Any:
-        key = (loader.path_dwim(name), arguments, tuple(sorted(options.items())))
-        ready = self._ready.get(key)
-        if ready and ready.copies and ready.state == _state_of(key[0]):
-            return ready.copies.pop()
-        if self._ready and key[0].startswith(tempfile.gettempdir() + os.sep):
-            # The run's own play list and inventory are read once: nobody else has need of them.
-            return self._load(loader, name, *arguments, **{**options, "unsafe": True})
-        parsed = self._load(loader, name, *arguments, **options)
-        if not self._ready and os.path.realpath(key[0]).startswith(self._root + os.sep):
-            self._read[key] += 1
-            if key not in self._sources:
-                self._sources[key] = copy.deepcopy(parsed)
-        return parsed
+        path = loader.path_dwim(name)
+        key = (path, arguments, tuple(sorted(options.items())))
+        kept = self._kept.get(key)
+        if kept and kept.state == _state_of(path):
+            return copy.deepcopy(kept.value)
+        as_it_is = {**options, "unsafe": True}
+        if os.path.realpath(path).startswith(self._root):
+            state = _state_of(path)
+            self._kept[key] = _Parsed(state, self._load(loader, name, *arguments, **as_it_is))
+            return copy.deepcopy(self._kept[key].value)
+        its_own = os.environ.get("TMPDIR")
+        if its_own and path.startswith(its_own + os.sep):
+            # The run's play list and inventory are read once: nobody else has need of them.
+            options = as_it_is
+        return self._load(loader, name, *arguments, **options)
 
 
 def _state_of(path: str) -> _State | None:
@@ -92,6 +77,27 @@ def _state_of(path: str) -> _State | None:
     except OSError:
         return None
     return _State(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def share_texts() -> None:
+    """Have copies of what was parsed share its texts and numbers, which never change.
+
+    A copy of each with all that Ansible notes about it takes twenty times as long as the rest.
+    """
+    for kind in _unchanging():
+        kind.__deepcopy__ = lambda value, _memo: value
+
+
+def _unchanging() -> Sequence[Any]:
+    """Give the types; which there are depends on the version of Ansible."""
+    try:
+        from ansible.module_utils._internal import _datatag as tagged  # noqa: PLC0415 - from 2.19
+    except ImportError:
+        from ansible.parsing.yaml import objects  # noqa: PLC0415
+
+        return [objects.AnsibleUnicode]
+    scalars = [tagged._AnsibleTaggedStr, tagged._AnsibleTaggedInt, tagged._AnsibleTaggedFloat]
+    return [*scalars, tagged._AnsibleTagsMapping]
 
 
 def remember_settings() -> None:

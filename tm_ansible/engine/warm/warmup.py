@@ -63,8 +63,8 @@ def warm_up(site: Site, directory: Path) -> None:
         directory: a private directory; what the playbooks do, they do there.
     """
     tasks.stay_in_process()
-    content = caches.ContentCache(Path(_content(site)))
-    content.install()
+    caches.share_texts()
+    caches.ContentCache(Path(_content(site))).install()
     caches.remember_templates()
     caches.remember_settings()
     playbook.keep_parser()
@@ -81,7 +81,6 @@ def warm_up(site: Site, directory: Path) -> None:
     if status:
         raise RuntimeError(f"the playbooks that warm up ended with status {status}")
     restore()
-    content.prepare()
 
 
 def _load_plugins() -> None:
