@@ -13,6 +13,7 @@ from ansible.plugins.loader import (
     action_loader,
     callback_loader,
     connection_loader,
+    fragment_loader,
     inventory_loader,
 )
 
@@ -88,6 +89,7 @@ def _load_plugins() -> None:
     for name in ("transfer", "download", "script", "run"):
         action_loader.get(f"one.tm.{name}", class_only=True)
     connection_loader.get("ssh", class_only=True)
+    fragment_loader.get("default_callback")  # of the callback of ansible-runner
     for name in _INVENTORIES:
         inventory_loader.get(name)
 
@@ -104,7 +106,8 @@ def _load_programs() -> None:
 
 
 def _content(site: Site) -> str:
-    return f"{site.collections}/ansible_collections/one/tm"
+    """Give the collection's directory, under the name by which jobs know its playbooks."""
+    return os.path.realpath(f"{site.collections}/ansible_collections/one/tm")
 
 
 def _job(site: Site, directory: Path) -> Job:
