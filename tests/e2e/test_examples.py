@@ -56,6 +56,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.warm
 def test_shared_repository(
     site: Site, nodes: dict[str, SshHost], repository: Path, web: str
 ) -> None:
@@ -78,6 +79,7 @@ def test_shared_repository(
     assert sorted(path.name for path in there.iterdir()) == ["disk.0", "disk.1", "disk.2"]
 
 
+@pytest.mark.warm
 def test_one_more_scheme(
     front_end: Path, inventory: Path, nodes: dict[str, SshHost], tmp_path: Path, repository: Path
 ) -> None:

@@ -73,6 +73,7 @@ def nfs(tmp_path: Path) -> Site:
     return Site(tmp_path, "nfs").install()
 
 
+@pytest.mark.warm
 def test_nfs_life(nfs: Site) -> None:
     """Shared VM_DIR: stop and resume move nothing, and the saved disk remains."""
     digests = make_images(nfs.images)
@@ -159,6 +160,7 @@ def old(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
     return Site(front_end / tmp_path.name, "ssh").install(WARM, inventories=[inventory, more])
 
 
+@pytest.mark.warm
 def test_life_with_the_oldest_python_on_hosts(
     old: Site, nodes: dict[str, SshHost], tmp_path: Path
 ) -> None:
@@ -203,6 +205,7 @@ def test_shared_life(shared: Site, nodes: dict[str, SshHost], tmp_path: Path) ->
         assert not any(directory.exists() for directory in on.values())
 
 
+@pytest.mark.warm
 def test_dummy_life(tmp_path: Path) -> None:
     """The dummy model says what it would do, succeeds, and touches nothing."""
     dummy = Site(tmp_path, "dummy").install()
@@ -240,6 +243,7 @@ def test_first_failure_ends_the_script(ssh: Site, nodes: dict[str, SshHost]) -> 
     assert (nodes["node2"].path(images) / "disk.0").read_bytes() == b"precious"
 
 
+@pytest.mark.warm
 def test_images_are_made_on_a_host(ssh: Site, nodes: dict[str, SshHost]) -> None:
     """MKIMAGE makes file systems on the host, from nothing and from the front-end's files."""
     files = ssh.base / "files"

@@ -48,6 +48,7 @@ def test_a_transfer_for_another_vm_is_refused_before_anything_runs(
     assert not nodes["node1"].path(own).exists()
 
 
+@pytest.mark.warm
 def test_the_host_judges_by_its_own_links(ssh: Site, nodes: dict[str, SshHost]) -> None:
     """A link that is only there leads out, and to another VM; the script's words are innocent."""
     there = nodes["node1"].path
@@ -80,6 +81,7 @@ def test_the_host_judges_by_its_own_links(ssh: Site, nodes: dict[str, SshHost]) 
     assert (there(ssh.vm_dir(8)) / "images" / "disk.0").read_text() == "mine"
 
 
+@pytest.mark.warm
 def test_a_host_may_have_directories_of_its_own(
     ssh: Site, nodes: dict[str, SshHost], inventory: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_host_may_have_directories_of_its_own(
     assert nodes["node1"].path(scratch / "disk.2").exists()
 
 
+@pytest.mark.warm
 def test_a_source_is_judged_by_its_own_host_s_variables(
     ssh: Site, nodes: dict[str, SshHost], inventory: Path, tmp_path: Path
 ) -> None:

@@ -103,7 +103,7 @@ def test_playbook_that_says_too_much(site: Site, count: int) -> None:
     with site.start() as oned:
         oned.wait_warm()
         with Memory(oned.process.pid).bounded():
-            done = oned.transfer(7, f"CLONE fe:/a fe:/b\nMKSWAP 1 fe:{site.vm_dir(7)}/d\n", 200)
+            done = oned.transfer(7, f"CLONE fe:/a fe:/b\nMKSWAP 1 fe:{site.vm_dir(7)}/d\n", 600)
         assert done.ok, done.reason
         noted = [line for line in done.log if "more lines left out" in line]
         assert noted == [f"{count + 2 - 10_010} more lines left out: too many of one action"]

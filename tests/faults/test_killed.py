@@ -13,7 +13,7 @@ import pytest
 from tests.faults.ground import VERBS, Ground
 from tests.faults.steps import NOWHERE, Step, Steps, missing_for_steps, numbers
 from tests.support.faulty import descendants, kill, name, programs, ssh_clients, words
-from tests.support.hosts import children_of
+from tests.support.hosts import children_of, close_masters
 from tests.support.oned import Oned
 from tests.support.processes import wait_until
 
@@ -185,6 +185,9 @@ def by_time(stage: Stage, kind: Kind) -> Harm:
 
     @contextmanager
     def harm(number: int) -> Iterator[Callable[[], bool]]:
+        # Each action is to log in anew: connections are among what is killed.
+        close_masters(stage.ground.control_path_dir)
+        wait_until(lambda: not servers(stage.ground, stage.oned))
         killer = Killer(stage, kind, (number - 1) * PIECE_SECONDS)
         killer.start()
         try:
