@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 # What changes something on a disk, or tells somebody something.
 CHANGES = (
-    *("write", "pwrite64", "pwritev", "sendfile", "copy_file_range", "sendmsg"),
+    *("write", "writev", "pwrite64", "pwritev", "sendfile", "copy_file_range", "sendmsg"),
     *("ftruncate", "fallocate", "fsync", "fdatasync", "flock"),
     *("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat", "renameat2"),
     *("symlink", "symlinkat", "link", "linkat", "chmod", "fchmod", "fchmodat"),
@@ -89,7 +89,7 @@ class Steps:
         self.inventory = directory / "steps.ini"
         self._point.touch()
         self._calls = ",".join(f"?{call}" for call in calls)
-        self._options = ["-f", "-o", str(self._log), "-e", f"trace={self._calls}"]
+        self._options = ["-f", "-A", "-o", str(self._log), "-e", f"trace={self._calls}"]
         interpreter = directory / "python3"
         interpreter.write_text(
             INTERPRETER.format(
