@@ -96,8 +96,10 @@ def sources(module: str, arguments: Sequence[Any]) -> Dict[str, str]:
         module: as for ``program``.
         arguments: as for ``program``.
     """
-    names = [module, *(name for name in arguments[:1] if isinstance(name, str))]
-    return dict(_needed(*names))
+    found = dict(_needed(module))
+    for name in arguments[:1]:
+        found.update(_needed(name) if isinstance(name, str) else {})
+    return found
 
 
 def _loading(texts: Dict[str, str], module: str, arguments: Sequence[Any]) -> bytes:
@@ -112,10 +114,10 @@ def _packed(text: str, level: int = 1) -> bytes:
 
 
 @functools.lru_cache(maxsize=None)
-def _needed(*names: str) -> Dict[str, str]:
-    """Return the sources of modules and of all that they import from this package."""
+def _needed(module: str) -> Dict[str, str]:
+    """Return the sources of a module and of all that it imports from this package, if it is one."""
     found: Dict[str, str] = {}
-    wanted: Set[str] = set(names)
+    wanted: Set[str] = {module}
     while wanted:
         name = wanted.pop()
         source = _source(name)

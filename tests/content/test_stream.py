@@ -269,7 +269,8 @@ def test_full_in_the_middle(image: Path, tmp_path: Path) -> None:
     stream = tmp_path / "stream"
     header, same, rest = send(image).partition(frames.FRAME.pack(frames.SAME, 0, 0))
     # The sender said that there are no data, so that the receiver finds room enough.
-    told = json.loads(header[header.index(b"{") :])
+    before = header.index(frames.MAGIC) + len(frames.MAGIC) + frames.FRAME.size
+    told = json.loads(header[before + frames.CHECK.size :])
     told["entries"][0][6] = 0
     body = json.dumps(told).encode()
     head = frames.FRAME.pack(frames.HEADER, 0, len(body))
