@@ -73,11 +73,17 @@ class Ground:
         return self.site.images / "base.img"
 
     @contextmanager
-    def driver(self, *prefix: str, **environment: str) -> Iterator[Oned]:
-        """Start the driver, warm if runs are to start so, with a secret in its environment."""
+    def driver(self, *prefix: str, waits: bool = True, **environment: str) -> Iterator[Oned]:
+        """Start the driver with a secret in its environment.
+
+        Args:
+            prefix: as for ``Site.start``.
+            waits: until runs start warm, if they are to.
+            environment: added to what oned has.
+        """
         self._prepare()
         with self.site.start(*prefix, TM_TEST_SECRET=SECRET, **environment) as oned:
-            if self.warm:
+            if self.warm and waits:
                 oned.wait_warm()
             yield oned
         assert not [line for line in oned.lines if SECRET in line], "I9"

@@ -25,7 +25,7 @@ def check_successor(ground: Ground, oned: Oned, task: Task, *, was_begun: bool) 
     replies = oned.replies(task.vm_id)
     owed = is_owed(ground, task.vm_id)
     assert replies or owed or not was_begun, "I1: forgotten"
-    with ground.driver() as successor:
+    with ground.driver(waits=False) as successor:
         if owed:
             assert successor.wait_reply(task.vm_id).reason == RESTARTED
         reply = Reply(ok=False, reason=RESTARTED) if owed else None
@@ -96,9 +96,9 @@ def test_driver_killed(make_ground: Make, steps: Steps, chance: random.Random) -
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", ["CLONE", "MKSWAP", "MV"])
 def test_driver_killed_at_every_step(make_ground: Make, steps: Steps, verb: str) -> None:
-    """The same at every step of every action."""
+    """The same at every step; what the driver itself does is the same for all actions."""
     life = Life(make_ground(warm=True))
     assert not life.kill_at_step(steps, verb, NOWHERE)
     for call in steps.calls:
