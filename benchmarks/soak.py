@@ -36,6 +36,8 @@ LANES = 10
 FAILING = 5
 CANCELLED = 5
 MOST_MIB = 10
+# Of what there may be no more behind all transfers than before.
+COUNTS = ("descriptors", "sockets", "processes")
 WAIT_SECONDS = 600.0
 
 
@@ -260,8 +262,7 @@ def is_clean(first: Held, last: Held) -> bool:
     """
     memory = last.driver_mib < first.driver_mib + MOST_MIB
     memory = memory and last.server_mib < first.server_mib + MOST_MIB
-    held = (last.descriptors, last.sockets, last.processes)
-    same = held <= (first.descriptors, first.sockets, first.processes)
+    same = all(getattr(last, each) <= getattr(first, each) for each in COUNTS)
     return memory and same and not last.zombies and not last.files
 
 

@@ -11,14 +11,14 @@ from tm_ansible.arguments import parse_arguments
 from tm_ansible.configuration import Configuration, find_log, load_configuration
 from tm_ansible.engine.job import Engine, Job, Outcome, Site
 from tm_ansible.errors import TmAnsibleError
-from tm_ansible.heir import inherit
+from tm_ansible.heir import Heir
 from tm_ansible.journal import Journal
 from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.log import start_log
 from tm_ansible.schedule import Schedule
 from tm_ansible.settings import Copies
 from tm_ansible.shares import LOCAL
-from tm_ansible.transfer import Office, Transfer, plan
+from tm_ansible.transfer import Office, Transfer, internal_error, plan
 from tm_ansible.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class _Site:
     configuration: Configuration
     office: Office
     schedule: Schedule
+    heir: Heir
 
 
 class Driver:
@@ -130,9 +131,10 @@ class Driver:
         office = Office(self._engine, self._writer, journal)
         limit = concurrency or configuration.settings.concurrency
         schedule = Schedule(limit, partial(_slots, configuration.settings.copies))
-        self._site = _Site(configuration, office, schedule)
+        heir = Heir(office, configuration.environment)
+        self._site = _Site(configuration, office, schedule, heir)
         _log.info("%s is ready for %d transfers at a time", configuration.name, limit)
-        inherit(office, configuration.environment)
+        heir.inherit()
         if configuration.settings.engine.warm:
             self._engine.warm_up(_common(configuration, journal.token))
 
@@ -141,6 +143,7 @@ class Driver:
             _log.info("VM %d: %s", request.vm_id, request.script)
             journal = self._site.office.journal
             journal.accept(request.vm_id)  # first: whatever comes of it, an answer is owed
+            self._site.heir.hear_of(request.vm_id)
             task = plan(request.vm_id, request.script, self._site.configuration, journal.token)
             self._accept(self._site, request.vm_id, task)
         else:
@@ -152,10 +155,17 @@ class Driver:
             site.schedule.submit(vm_id, transfer, transfer.copies, transfer.hosts)
         except RuntimeError as error:
             transfer.answer(Outcome(reason=f"the system allows no more threads: {error}"))
+        except Exception as error:
+            _log.exception("VM %d: the driver made an error", vm_id)
+            transfer.answer(internal_error(error))
 
     def _cancel(self, vm_id: int) -> None:
-        cancelled = self._site.schedule.cancel(vm_id) if self._site else 0
-        _log.info("VM %d: %d transfers cancelled", vm_id, cancelled)
+        if not self._site:
+            return
+        self._site.heir.hear_of(vm_id)
+        cancelled = self._site.schedule.cancel(vm_id)
+        withdrawn = self._site.office.writer.withdraw(vm_id)
+        _log.info("VM %d: %d transfers cancelled, %d replies", vm_id, cancelled, withdrawn)
 
     def _refuse(self, request: protocol.Malformed) -> None:
         """Log a line that asks for nothing that can be done; answer if a VM waits for it."""

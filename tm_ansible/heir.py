@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 
 from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.journal import Legacy
@@ -14,41 +15,62 @@ _log = logging.getLogger(__name__)
 _RESTARTED = "the driver was restarted while this transfer ran"
 
 
-def inherit(office: Office, environment: Mapping[str, str]) -> None:
-    """Settle what dead drivers have left, now; and what living ones may leave, when they end.
+class Heir:
+    """Takes over from dead drivers at once, and from living ones when they end.
 
     A predecessor that was told to end may still be at it when its successor starts.
-
-    Args:
-        office: takes what is owed over, and answers.
-        environment: of runs; it says where temporary files are.
     """
-    _take_over_all(office.journal.legacies(), office, environment)
-    for path in office.journal.others():
-        legacies = office.journal.legacies(wait_for=path)
-        arguments = (legacies, office, environment)
-        heir = threading.Thread(target=_take_over_all, args=arguments, name="heir", daemon=True)
-        try:
-            heir.start()
-        except RuntimeError as error:
-            _log.warning("nobody waits for the end of the driver of %s: %s", path, error)
 
+    def __init__(self, office: Office, environment: Mapping[str, str]) -> None:
+        """Know where to turn to.
 
-def _take_over_all(
-    legacies: Iterable[Legacy], office: Office, environment: Mapping[str, str]
-) -> None:
-    for legacy in legacies:
-        _take_over(legacy, office, environment)
+        Args:
+            office: takes what is owed over, and answers.
+            environment: of runs; it says where temporary files are.
+        """
+        self._office = office
+        self._environment = environment
+        self._living = 0
+        # VMs of which oned has spoken since: it waits for no answer of a predecessor any more.
+        self._newer: set[int] = set()
 
+    def inherit(self) -> None:
+        """Settle what dead drivers have left, and have threads wait for the end of living ones."""
+        journal = self._office.journal
+        self._take_over_all(journal.legacies())
+        for path in journal.others():
+            wait = threading.Thread(target=self._wait_for, args=(path,), name="heir", daemon=True)
+            try:
+                wait.start()
+                self._living += 1
+            except RuntimeError as error:
+                _log.warning("nobody waits for the end of the driver of %s: %s", path, error)
 
-def _take_over(legacy: Legacy, office: Office, environment: Mapping[str, str]) -> None:
-    left = end_orphans(legacy.token, environment)
-    if left != []:
-        _log.error("processes of an earlier driver that do not end: %s", left or "unknown")
-    for vm_id in legacy.owed:
-        office.journal.accept(vm_id)
-    legacy.discard()
-    for vm_id in legacy.owed:
+    def hear_of(self, vm_id: int) -> None:
+        """Note that oned has asked for something anew: what a predecessor owes is overtaken.
+
+        Args:
+            vm_id: the VM it was about.
+        """
+        if self._living:
+            self._newer.add(vm_id)
+
+    def _wait_for(self, path: Path) -> None:
+        self._take_over_all(self._office.journal.legacies(wait_for=path))
+
+    def _take_over_all(self, legacies: Iterable[Legacy]) -> None:
+        for legacy in legacies:
+            left = end_orphans(legacy.token, self._environment)
+            if left != []:
+                _log.error("processes of an earlier driver that do not end: %s", left or "unknown")
+            if self._office.journal.take_over(legacy):
+                for vm_id in legacy.owed:
+                    self._settle(vm_id)
+
+    def _settle(self, vm_id: int) -> None:
+        settled = partial(self._office.journal.settle, vm_id)
+        if vm_id in self._newer:
+            settled()
+            return
         _log.warning("VM %d: %s", vm_id, _RESTARTED)
-        settled = partial(office.journal.settle, vm_id)
-        office.writer.reply(render_reply(vm_id, _RESTARTED), settled)
+        self._office.writer.answer(vm_id, render_reply(vm_id, _RESTARTED), settled)

@@ -1,18 +1,14 @@
 """Remembers which transfers are owed an answer, across the death of the driver.
 
-Each driver process has a file of its own, ``<directory>/.<name>.<token>.journal``, locked as long
-as it lives. A line ``+7`` says that VM 7 is owed one answer more, ``-7`` one less; any other line
-is skipped. A driver that starts takes over what dead ones of its name have left: no two ever
-share a file, and a second driver of the same name disturbs nobody. The token is also the
-beginning of the markers of the driver's runs, so that the heir finds their processes.
+Each driver process has a file of its own (``journal_file`` knows what is in it), locked as long as
+it lives. A driver that starts takes over what dead ones of its name have left: no two ever share a
+file, and a second driver of the same name disturbs nobody. The token in the file's name is also
+the beginning of the markers of the driver's runs, so that the heir finds their processes.
 
 Lines are appended by single writes and not flushed to disk: they outlive the process, and a
 machine that goes down takes oned with it.
 """
 
-import contextlib
-import errno
-import fcntl
 import logging
 import os
 import re
@@ -23,8 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tm_ansible import journal_file
+
 _log = logging.getLogger(__name__)
-_LINE = re.compile(rb"([+-])(\d{1,18})")
 # Lines after which the file is written anew with only what is still owed.
 _COMPACT_AFTER = 4096
 
@@ -47,9 +44,11 @@ class Journal:
         self._owed: Counter[int] = Counter()
         self._lines = 0
         self._kept = self._closed = False
+        # Tokens of journals that others have taken over, and could not remove before they died.
+        self._taken: set[str] = set()
         self._file: int | None = None
         try:
-            self._file = _create(self.path)
+            self._file = journal_file.create(self.path)
         except OSError as error:
             self._warn(error)
 
@@ -77,12 +76,33 @@ class Journal:
         """Take no more notes. What is owed is the heir's now; a file that owes nothing goes."""
         with self._lock:
             self._closed = True
-            if self._file is None:
-                return
-            if not self._owed:
-                _remove(self.path)
-            os.close(self._file)
-            self._file = None
+            if not self._owed and self._file is not None:
+                journal_file.remove(self.path)
+            self._change_file(None)
+
+    def take_over(self, legacy: "Legacy") -> bool:
+        """Owe what a dead driver has owed, and remove its journal.
+
+        Args:
+            legacy: what it left. Whenever this process dies, only one of the two journals counts.
+
+        Returns:
+            False if this journal is closed: the next heir is to do so.
+        """
+        text = b"".join(b"+%d\n" % vm_id for vm_id in legacy.owed)
+        with self._lock:
+            if self._closed:
+                return False
+            try:
+                if self._file is None:
+                    self._write_anew()
+                journal_file.write(self._file, b"%s@%s\n" % (text, legacy.token.encode()))
+            except OSError as error:
+                self._give_up(error)
+            self._owed.update(legacy.owed)
+            self._lines += len(legacy.owed) + 1
+            legacy.discard()
+            return True
 
     def legacies(self, *, wait_for: Path | None = None) -> Iterable["Legacy"]:
         """Take over the journals of drivers of this name that are dead.
@@ -95,13 +115,18 @@ class Journal:
         """
         paths = [wait_for] if wait_for else self.others()
         for path in paths:
-            file = _lock(path, wait=wait_for is not None)
+            file = journal_file.lock(path, wait=wait_for is not None)
             if file is None:
                 continue
             try:
-                yield Legacy(path, path.name[1 : -len(".journal")], _read(file))
+                legacy = Legacy(path, journal_file.token(path), journal_file.read(file))
+                self._taken.update(*map(journal_file.taken_by, [path, *self.others()]))
+                if legacy.token in self._taken:
+                    legacy.discard()
+                else:
+                    yield legacy
             finally:
-                os.close(file)
+                journal_file.close(file)
 
     def others(self) -> list[Path]:
         """List the journals of other drivers of this name, dead or alive."""
@@ -128,40 +153,42 @@ class Journal:
                 self._give_up(error)
 
     def _append(self, line: bytes) -> None:
-        assert self._file is not None  # noqa: S101 - for the type checker; callers look
         self._lines += 1
-        if not self._owed:
+        if not self._owed and self._file is not None:
             os.ftruncate(self._file, 0)
             self._lines = 0
         elif self._lines > _COMPACT_AFTER + 2 * self._owed.total():
             self._write_anew()
         else:
-            _write(self._file, line)
+            journal_file.write(self._file, line)
 
     def _write_anew(self) -> None:
         """Have a file of what is owed alone, which is locked before it takes the name."""
-        fresh_path = _fresh(self.path)
-        fresh = _create(fresh_path)
+        fresh_path = journal_file.fresh(self.path)
+        fresh = journal_file.create(fresh_path)
         text = b"".join(b"+%d\n" % vm_id * count for vm_id, count in self._owed.items())
         try:
-            _write(fresh, text)
+            journal_file.write(fresh, text)
             fresh_path.replace(self.path)
         except OSError:
-            os.close(fresh)
-            _remove(fresh_path)
+            journal_file.close(fresh)
+            journal_file.remove(fresh_path)
             raise
-        if self._file is not None:
-            os.close(self._file)
-        self._file = fresh
+        self._change_file(fresh)
         self._lines = self._owed.total()
 
     def _give_up(self, error: OSError) -> None:
         """Have no file; the next note of an answer that is owed tries to make one."""
         if self._file is not None:
-            _remove(self.path)  # an heir would believe what it says
-            os.close(self._file)
-            self._file = None
+            journal_file.remove(self.path)  # an heir would believe what it says
+            self._change_file(None)
             self._warn(error)
+
+    def _change_file(self, file: int | None) -> None:
+        """Have another file; never again the number of one that was closed."""
+        former, self._file = self._file, file
+        if former is not None:
+            journal_file.close(former)
 
     def _warn(self, error: OSError) -> None:
         _log.warning(
@@ -187,62 +214,5 @@ class Legacy:
 
     def discard(self) -> None:
         """Remove the journal, once what it says is noted elsewhere."""
-        _remove(self.path)
-        _remove(_fresh(self.path))
-
-
-def _fresh(path: Path) -> Path:
-    """Name the file that is to take a journal's place."""
-    return path.with_suffix(".new")
-
-
-def _create(path: Path) -> int:
-    flags = os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-    file = os.open(path, flags, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        _remove(path)
-        raise
-    return file
-
-
-def _write(file: int, text: bytes) -> None:
-    """Write all or nothing that counts: a full disk may take a part."""
-    if os.write(file, text) < len(text):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _remove(path: Path) -> None:
-    """Remove a file if that can be done: what a journal is kept for never fails for it."""
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-def _lock(path: Path, *, wait: bool) -> int | None:
-    """Open and lock a journal; None if its driver lives or it is gone."""
-    while True:
-        try:
-            # NFS locks only what is open for writing.
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(file), path.stat()):
-                return file
-        except OSError:
-            os.close(file)
-            return None
-        os.close(file)  # written anew, or removed, while we waited
-
-
-def _read(file: int) -> tuple[int, ...]:
-    with open(file, "rb", closefd=False) as stream:
-        matches = [_LINE.fullmatch(line) for line in stream.read().splitlines()]
-    owed: Counter[int] = Counter()
-    for match in matches:
-        if match:
-            owed[int(match[2])] += 1 if match[1] == b"+" else -1
-    return tuple((+owed).elements())
+        journal_file.remove(self.path)
+        journal_file.remove(journal_file.fresh(self.path))

@@ -4,6 +4,7 @@ import itertools
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from tm_ansible.actions import job_for
 from tm_ansible.configuration import Configuration
@@ -51,7 +52,7 @@ def plan(vm_id: int, path: str, configuration: Configuration, token: str) -> Job
         return Outcome(reason=str(error))
     except Exception as error:
         _log.exception("VM %d: the driver made an error", vm_id)
-        return _internal_error(error)
+        return internal_error(error)
 
 
 class Transfer:
@@ -100,7 +101,7 @@ class Transfer:
             outcome = Outcome(reason=f"{self._label}: {error}")
         except Exception as error:
             _log.exception("VM %d: the driver made an error", self._vm_id)
-            outcome = _internal_error(error)
+            outcome = internal_error(error)
         self.answer(outcome)
 
     def cancel(self) -> None:
@@ -120,7 +121,8 @@ class Transfer:
                 return
             self._open = False
             reply = render_reply(self._vm_id, outcome.reason)
-            self._office.writer.reply(reply, lambda: self._office.journal.settle(self._vm_id))
+            settled = partial(self._office.journal.settle, self._vm_id)
+            self._office.writer.answer(self._vm_id, reply, settled)
         if outcome.reason is not None:
             _log.error("%s", _error_block(self._vm_id, outcome))
 
@@ -165,7 +167,8 @@ def _setting(host: str) -> str:
     return "copies.front_end" if host == LOCAL else "copies.per_host"
 
 
-def _internal_error(error: Exception) -> Outcome:
+def internal_error(error: Exception) -> Outcome:
+    """Give the outcome of a transfer in which the driver itself made an error."""
     return Outcome(reason=f"internal error, see the driver's log: {type(error).__name__}: {error}")
 
 

@@ -1,16 +1,19 @@
 """Writes messages to oned from a thread of its own, so that a slow oned holds nothing up."""
 
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tm_ansible.engine.job import Severity
 from tm_ansible.protocol import render_log
 
 # Log lines that may wait for a slow oned, in bytes, for each of the two kinds below.
 _LOG_BYTES = 4 * 1024 * 1024
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,22 @@ class _Lane:
         self.size -= len(message)
         return message
 
+    def withdraw(self, number: int) -> bool:
+        """Take a message back; tell whether it still waited."""
+        for waiting in self.messages:
+            if waiting[0] == number:
+                self.messages.remove(waiting)
+                self.size -= len(waiting[1])
+                return True
+        return False
+
+
+class _Answer(NamedTuple):
+    """A reply that waits: for which VM, and what to do once it is written."""
+
+    vm_id: int
+    settled: Callable[[], None]
+
 
 class Writer:
     """Owns the descriptor that leads to oned.
@@ -60,23 +79,51 @@ class Writer:
         self._changed = threading.Condition()
         self._routine, self._serious = _Lane(_LOG_BYTES), _Lane(_LOG_BYTES)
         self._replies = _Lane(float("inf"))
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._answers: dict[int, _Answer] = {}
         self._number = 0
         self._writing = False
         self._broken = False
         threading.Thread(target=self._serve, name="writer", daemon=True).start()
 
-    def reply(self, message: bytes, written: Callable[[], None] | None = None) -> None:
-        """Queue a reply.
+    def reply(self, message: bytes) -> None:
+        """Queue a message that no log line is.
 
         Args:
             message: at most 4096 bytes, written at once.
-            written: called from the writer's thread when oned can read the message.
         """
         with self._changed:
-            if written:
-                self._callbacks[self._number] = written
             self._put(self._replies, message)
+
+    def answer(self, vm_id: int, message: bytes, settled: Callable[[], None]) -> None:
+        """Queue the reply to a transfer.
+
+        Args:
+            vm_id: for which it was.
+            message: as for ``reply``.
+            settled: called when oned can read the message, or when it is withdrawn.
+        """
+        with self._changed:
+            if not self._broken:
+                self._answers[self._number] = _Answer(vm_id, settled)
+            self._put(self._replies, message)
+
+    def withdraw(self, vm_id: int) -> int:
+        """Take replies to a VM's transfers back that oned was too slow to read.
+
+        Args:
+            vm_id: of the transfers, which were cancelled meanwhile.
+
+        Returns:
+            how many there were.
+        """
+        with self._changed:
+            asked = [number for number, answer in self._answers.items() if answer.vm_id == vm_id]
+            numbers = [number for number in asked if self._replies.withdraw(number)]
+            withdrawn = [self._answers.pop(number) for number in numbers]
+            self._changed.notify_all()
+        for answer in withdrawn:
+            answer.settled()
+        return len(withdrawn)
 
     def log(self, severity: Severity, vm_id: int, text: str) -> None:
         """Queue a log line; a long one becomes several.
@@ -116,10 +163,10 @@ class Writer:
     def _serve(self) -> None:
         try:
             while True:
-                message, written = self._next()
+                message, answer = self._next()
                 self._write(message)
-                if written:
-                    written()
+                if answer:
+                    _settle(answer)
         except OSError:
             pass  # oned is gone
         finally:
@@ -134,7 +181,7 @@ class Writer:
             self._changed.notify_all()
         self._on_broken()
 
-    def _next(self) -> tuple[bytes, Callable[[], None] | None]:
+    def _next(self) -> tuple[bytes, _Answer | None]:
         """Wait for the oldest message; a note about dropped lines goes before it."""
         with self._changed:
             self._writing = False
@@ -146,7 +193,7 @@ class Writer:
                 return render_log(Severity.WARNING, -1, text)[0], None
             lane = min((x for x in self._lanes() if x.messages), key=lambda x: x.messages[0][0])
             number = lane.messages[0][0]
-            return lane.take(), self._callbacks.pop(number, None)
+            return lane.take(), self._answers.pop(number, None)
 
     def _count_dropped(self) -> int:
         dropped = sum(lane.dropped for lane in self._lanes())
@@ -159,3 +206,11 @@ class Writer:
         rest = memoryview(message)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _settle(answer: _Answer) -> None:
+    """Note that a reply was written; what goes wrong there is no sign that oned is gone."""
+    try:
+        answer.settled()
+    except Exception:
+        _log.exception("VM %d: the driver made an error behind its reply", answer.vm_id)

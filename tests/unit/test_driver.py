@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import wait_until
 from tm_ansible.driver import Driver
 from tm_ansible.engine.fake import FakeEngine
 from tm_ansible.engine.job import Outcome, Severity
@@ -27,7 +28,7 @@ class Stage:
         """Lay the smallest installation out and start a driver on it."""
         directory = location / "etc" / "tm"
         directory.mkdir(parents=True)
-        (location / "var").mkdir()
+        (location / "var").mkdir(exist_ok=True)
         (directory / "clone.yml").write_text("[]\n")
         (directory / "tm.conf").write_text(
             "CLONE = clone.yml\nMKSWAP = clone.yml\nMV = clone.yml\n"
@@ -258,6 +259,48 @@ def test_cancel_of_what_is_unknown_or_over_does_nothing(stage: Stage) -> None:
     stage.say("DRIVER_CANCEL  7")
     stage.say("DRIVER_CANCEL  7")
     assert stage.silent()
+
+
+def test_a_reply_that_oned_was_too_slow_for_goes_with_the_cancel(stage: Stage) -> None:
+    """A reply that still waits behind log lines when its VM is cancelled never comes."""
+    stage.transfer(7)
+    run = stage.engine.next_run()
+    fcntl.fcntl(stage.driver._writer._descriptor, fcntl.F_SETPIPE_SZ, 4096)
+    for _ in range(100):
+        run.say("x" * 100)
+    run.finish()
+    wait_until(lambda: stage.driver._writer._answers)
+    stage.say("DRIVER_CANCEL 7")
+    assert all(line.startswith("LOG I 7 ") for line in stage.hear_all(100))
+    assert stage.silent()
+    assert stage.journal() == ""
+
+
+def test_what_a_predecessor_owes_is_overtaken_by_what_oned_asks_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a driver that ends late only those VMs are answered of which oned has not spoken since."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "var").mkdir()
+    before = Journal(tmp_path / "var", "tm")
+    for vm_id in (7, 8, 9):
+        before.accept(vm_id)
+    stage = Stage(tmp_path)
+    stage.transfer(7)
+    stage.say("DRIVER_CANCEL 8")
+    before.close()
+    heard: list[str] = []
+    while not any("TRANSFER" in line for line in heard):
+        heard.append(stage.hear())
+    stage.engine.next_run().finish()
+    while not any("TRANSFER SUCCESS" in line for line in heard):
+        heard.append(stage.hear())
+    assert [line for line in heard if "LOG" not in line] == [
+        "TRANSFER FAILURE 9 the driver was restarted while this transfer ran",
+        "TRANSFER SUCCESS 7 -",
+    ]
+    assert stage.journal() == ""
+    stage.close()
 
 
 def test_an_engine_that_cannot_start_is_a_failure(stage: Stage) -> None:

@@ -305,3 +305,45 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "tm")
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
     journal.close()
+
+
+def test_an_heir_that_dies_while_it_takes_over_makes_nothing_owed_twice(tmp_path: Path) -> None:
+    """Of a journal and that of its heir only one counts, whichever is found first."""
+    for _ in range(8):  # names are drawn by lot, and are looked at in their order
+        journal = Journal(tmp_path, "tm")
+        journal.accept(7)
+        die(journal)
+        kept = journal.path.read_bytes()
+        heir = Journal(tmp_path, "tm")
+        heir.accept(8)
+        for legacy in heir.legacies():
+            assert heir.take_over(legacy)
+        die(heir)
+        journal.path.write_bytes(kept)  # as if it had died before the removal
+        assert inherit(tmp_path) == [7, 8]
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_journal_takes_nothing_over(tmp_path: Path) -> None:
+    """What a predecessor leaves to a driver that ends itself is for the next one."""
+    journal, heir = Journal(tmp_path, "tm"), Journal(tmp_path, "tm")
+    journal.accept(7)
+    die(journal)
+    for legacy in heir.legacies():
+        heir.close()
+        assert not heir.take_over(legacy)
+    assert inherit(tmp_path) == [7]
+
+
+def test_a_file_that_cannot_be_closed_is_never_written_again(tmp_path: Path) -> None:
+    """NFS tells of a full disk on closing; the descriptor's number may be another file's then."""
+    journal = Journal(tmp_path, "tm")
+    assert journal._file is not None
+    os.close(journal._file)
+    journal.accept(7)  # neither write nor close succeeds
+    with (tmp_path / "other").open("wb"):
+        journal.accept(8)
+    assert (tmp_path / "other").read_bytes() == b""
+    (tmp_path / "other").unlink()
+    die(journal)
+    assert inherit(tmp_path) == [7, 8]

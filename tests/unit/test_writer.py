@@ -1,6 +1,7 @@
 """Writing to an oned that reads, reads slowly, or is gone."""
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -52,7 +53,7 @@ def test_a_reply_is_noted_after_it_was_written(pipe: tuple[int, int]) -> None:
     """The callback comes when oned can read the reply, not before."""
     writer, noted = Writer(pipe[1], fail), threading.Event()
     os.write(pipe[1], b"x" * 65536)
-    writer.reply(b"TRANSFER SUCCESS 7 -\n", noted.set)
+    writer.answer(7, b"TRANSFER SUCCESS 7 -\n", noted.set)
     assert not noted.wait(0.05)
     read_until(pipe[0], b"-\n")
     assert noted.wait(SECONDS)
@@ -85,7 +86,7 @@ def test_an_oned_that_is_gone_is_told_of_once(pipe: tuple[int, int]) -> None:
     gone, noted = threading.Event(), threading.Event()
     writer = Writer(pipe[1], gone.set)
     os.close(pipe[0])
-    writer.reply(b"TRANSFER SUCCESS 7 -\n", noted.set)
+    writer.answer(7, b"TRANSFER SUCCESS 7 -\n", noted.set)
     assert gone.wait(SECONDS)
     writer.log(Severity.INFO, 7, "to nobody")
     writer.flush(SECONDS)
@@ -97,15 +98,43 @@ def test_a_writer_that_cannot_go_on_ends_the_driver(
 ) -> None:
     """An error that nobody expected is told of as a broken pipe is: a mute driver serves nobody."""
 
-    def fail_oddly() -> None:
+    def fail_oddly(_message: bytes) -> None:
         raise MemoryError
 
     gone = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda *_event: None)
     writer = Writer(pipe[1], gone.set)
-    writer.reply(b"TRANSFER SUCCESS 7 -\n", fail_oddly)
+    monkeypatch.setattr(writer, "_write", fail_oddly)
+    writer.reply(b"TRANSFER SUCCESS 7 -\n")
     assert gone.wait(SECONDS)
     writer.flush(SECONDS)
+
+
+def test_an_error_behind_a_reply_ends_nothing(pipe: tuple[int, int]) -> None:
+    """What goes wrong while a reply is noted is no sign that oned is gone."""
+
+    def fail_to_note() -> None:
+        raise OSError(errno.EIO, "close failed")
+
+    writer = Writer(pipe[1], fail)
+    writer.answer(7, b"TRANSFER SUCCESS 7 -\n", fail_to_note)
+    writer.reply(b"NEXT\n")
+    assert read_until(pipe[0], b"NEXT\n") == b"TRANSFER SUCCESS 7 -\nNEXT\n"
+
+
+def test_a_reply_that_oned_was_too_slow_for_can_be_withdrawn(pipe: tuple[int, int]) -> None:
+    """Replies to one VM that wait behind other messages never leave, and are noted as settled."""
+    writer, settled = Writer(pipe[1], fail), threading.Event()
+    os.write(pipe[1], b"x" * 65536)
+    writer.log(Severity.INFO, 7, "before")
+    writer.answer(8, b"TRANSFER SUCCESS 8 -\n", lambda: None)
+    writer.answer(7, b"TRANSFER SUCCESS 7 -\n", settled.set)
+    writer.reply(b"LAST\n")
+    assert writer.withdraw(7) == 1
+    assert settled.is_set()
+    assert writer.withdraw(7) == writer.withdraw(9) == 0
+    left = read_until(pipe[0], b"LAST\n").lstrip(b"x")
+    assert left == b"LOG I 7 before\nTRANSFER SUCCESS 8 -\nLAST\n"
 
 
 def test_flush_waits_no_longer_than_told(pipe: tuple[int, int]) -> None:
