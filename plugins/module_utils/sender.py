@@ -36,6 +36,7 @@ class Sender:
         self._writer = writer
         self._path = paths.checked(config["source"], "source")
         self._real = self._path
+        self._is_own = False
 
     def offer(self) -> entries.Tree:
         """Write the header: what there is to send.
@@ -51,7 +52,7 @@ class Sender:
                 raise
             found = entries.Tree([])
         self._check_kind(found)
-        if not self._config["move"]:
+        if not self._is_own:
             names = (entry.path for entry in found.entries)
             sources.check_tree(self._path, self._real, names, policy.policy_of(self._config))
         header = {
@@ -93,6 +94,8 @@ class Sender:
             # What a link of a VM's leads to is copied, so it is a source as any other.
             real = os.path.realpath(real)
             sources.check(self._path, real, rules)
+        else:
+            self._is_own = True
         return real
 
     def send(self, found: entries.Tree, answer: Dict[str, Any]) -> None:

@@ -133,14 +133,13 @@ def check_tree(path: str, real: str, names: Iterable[str], policy: Policy) -> No
     inside = [place for place in places if place.startswith(real.rstrip("/") + "/")]
     if inside:
         raise TmError("refused the source %s: %s is in it; %s" % (path, inside[0], SETTING))
-    if not policy.source_dirs:
-        _check_names(path, real, names, policy)
-
-
-def _check_names(path: str, real: str, names: Iterable[str], policy: Policy) -> None:
+    # There may be a million names, and to find a repository takes the file system.
+    repositories = paths.roots(policy.source_dirs)
     for name in names:
         whole = paths.tidy(os.path.join(real, name))
-        reason = _kept_from_all(whole) or _reason_unnamed(whole, policy, False)
+        reason = _kept_from_all(whole[len(_around(whole, repositories)) :])
+        if not policy.source_dirs:
+            reason = reason or _reason_unnamed(whole, policy, False)
         if reason:
             raise TmError("refused the source %s: %s is in it: %s" % (path, whole, reason))
 
@@ -153,19 +152,23 @@ def fault(real: str, policy: Policy, is_disk: bool = False) -> str:
         policy: what the site allows.
         is_disk: whether it is a block device.
     """
-    named = [root for root in paths.roots(policy.source_dirs) if is_within(real, root)]
-    if policy.source_dirs and not named:
+    # What was named by itself, or lies deeper in a place of the driver's, is meant.
+    root = _around(real, paths.roots(policy.source_dirs))
+    if policy.source_dirs and not root:
         return "it is not below a source directory (%s); %s" % (
             ", ".join(policy.source_dirs),
             SETTING,
         )
-    # What was named by itself, or lies deeper in a place of the driver's, is meant.
-    root = max(named, key=len) if named else ""
     for own in paths.roots(policy.own_paths):
         if is_within(real, own) and not is_within(root, own):
             return "the transfer driver keeps %s for itself; %s" % (own, SETTING)
     reason = _kept_from_all(real[len(root) :])
-    return reason if reason or named else _reason_unnamed(real, policy, is_disk)
+    return reason if reason or root else _reason_unnamed(real, policy, is_disk)
+
+
+def _around(real: str, repositories: Iterable[str]) -> str:
+    """Return the innermost repository that something is in; nothing if it is in none."""
+    return max((root for root in repositories if is_within(real, root)), key=len, default="")
 
 
 def _kept_from_all(path: str) -> str:

@@ -251,8 +251,54 @@ def test_a_directory_of_files_holds_nothing_that_is_refused(
     refused(world, lambda: use(world, world), f"{world}/etc is in it")
     refused(world, lambda: use(world, "/etc"), "/etc is the system's")
     refused(world, lambda: use(world, home / "me" / ".ssh"), "keys are kept in .ssh")
-    (home / "me" / "ca.pem").write_text("a certificate, which is no secret")
-    use(world, home, source_dirs=[str(world / "repository")])
+
+
+KEPT_FROM_ALL = ("me/.ssh", "me/deep/.gnupg", ".one", "me/.tm-0a1b2c3d4e5f6071.part")
+
+
+@pytest.mark.parametrize("name", KEPT_FROM_ALL)
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_repository_s_directory_of_files_holds_nothing_that_is_kept_from_all(
+    world: Path, use: Callable[..., None], name: str
+) -> None:
+    """Whether the repository itself is packed or what is in it; by rules for all sites."""
+    home = world / "repository" / "home"
+    (home / name).mkdir(parents=True)
+    (home / name / "id_rsa").write_text("s3cret")
+    named = {"source_dirs": [str(home.parent)]}
+    for source in (home.parent, home, (home / name).parent):
+        do = lambda source=source: use(world, source, **named)  # noqa: E731
+        refused(world, do, f"refused the source .*{name} is in it: ")
+
+
+@pytest.mark.parametrize(
+    "use", [_mkimage, _survey, _receive], ids=lambda use: use.__name__.strip("_")
+)
+def test_a_directory_of_files_holds_what_a_site_names(
+    world: Path, use: Callable[..., None]
+) -> None:
+    """Whatever a repository is called, or lies in; in one, all files that are named like keys."""
+    home = world / "repository" / ".ssh" / "home"
+    home.mkdir(parents=True)
+    (home / "ca.pem").write_text("a certificate, which is no secret")
+    use(world, home, source_dirs=[str(home.parent)])
+    more = {"destination": str(world / "vms" / "7" / "images" / "disk.2")}
+    places = [str(world / "repository"), str(home.parent)]
+    use(world, world / "repository", source_dirs=places, **more)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_vm_s_link_to_a_directory_moves_no_key_that_lies_in_it(world: Path, named: bool) -> None:
+    """Between hosts what it leads to is copied, by the rules for sources."""
+    home = world / "repository" / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id_rsa").write_text("s3cret")
+    link = world / "vms" / "7" / "images" / "link"
+    link.symlink_to(home)
+    rules = {"move": True, "source_dirs": [str(home.parent)] if named else []}
+    refused(world, lambda: _receive(world, link, **rules), "home/.ssh is in it: keys are kept")
 
 
 @pytest.mark.parametrize(
