@@ -19,7 +19,11 @@ Check = Callable[[Any], bool]
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Tell whether a value is a text; of lone surrogates it has only those of a name's bytes."""
+    try:
+        return isinstance(value, str) and value.encode("utf-8", "surrogateescape") is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_flag(value: Any) -> bool:
@@ -43,7 +47,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and "/" not in value
+    return _is_text(value) and "/" not in value
 
 
 def _is_marker(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """What a run may say of itself: the first lines of each action, and the last of a failure."""
 
+import os
+
 import msgspec
 
 from tm_ansible.engine.bounds import (
@@ -10,7 +12,8 @@ from tm_ansible.engine.bounds import (
     Bounds,
     bounded,
 )
-from tm_ansible.engine.job import Line, News, Outcome, Progress, Severity
+from tm_ansible.engine.job import Line, Message, News, Outcome, Progress, Severity
+from tm_ansible.engine.worker import _Messages
 
 
 def lines(count: int, text: str = "x") -> list[News]:
@@ -66,3 +69,34 @@ def test_success_and_short_failures_stay_as_they_are() -> None:
     """What is within bounds is not touched."""
     for outcome in (Outcome(), Outcome(reason="no", detail=("a", "b")), Outcome(cancelled=True)):
         assert bounded(outcome) == outcome
+
+
+def written(said: list[Message]) -> list[Message]:
+    """Give what the driver reads of messages that a worker writes."""
+    reading, writing = os.pipe()
+    messages = _Messages(writing)
+    for each in said:
+        messages.put(each)
+    messages.close()
+    with os.fdopen(reading, "rb") as stream:
+        return [msgspec.json.decode(line, type=Message) for line in stream]
+
+
+def test_what_is_no_text_stops_no_messages() -> None:
+    """Names on a host may be any bytes, and JSON may hold half a character."""
+    bounds, odd = Bounds(), "a\ud800b\udcffc \U0001f600"
+    news = [Line(Severity.INFO, odd), Progress("CLONE n", odd, 1, 1, 1), *lines(1)]
+    outcome = Outcome(reason=odd, detail=("x", odd))
+    shown = r"a\ud800b\udcffc " + "\U0001f600"
+    assert written([*bounds.within(1, news), bounded(outcome)]) == [
+        Line(Severity.INFO, shown),
+        Progress("CLONE n", shown, 1, 1, 1),
+        *lines(1),
+        Outcome(reason=shown, detail=("x", shown)),
+    ]
+
+
+def test_an_outcome_of_what_is_no_text_fits_a_message() -> None:
+    """Lone surrogates take more room than they had."""
+    outcome = bounded(Outcome(reason="\ud800" * 1_000_000, detail=("\udcff" * 100_000,) * 10_000))
+    assert len(msgspec.json.encode(outcome)) < 1 << 20

@@ -1,6 +1,11 @@
-"""How much a run may say: a program that prints without end must not fill oned's logs or memory."""
+"""What a run may say: a program that prints without end must not fill oned's logs or memory.
+
+Every text of a message to the driver comes from here, and can be written as UTF-8.
+"""
 
 from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from tm_ansible.engine.job import Line, News, Outcome, Severity
 
@@ -29,7 +34,7 @@ class Bounds:
 
         Args:
             action: number of the action that says it.
-            news: what a run tells; lines that are too long are cut.
+            news: what a run tells; lines and names that are too long are cut.
 
         Yields:
             The same, as far as it may be said; first a note of what an action before has said
@@ -40,7 +45,7 @@ class Bounds:
             self._action, self._lines, self._characters = action, 0, 0
         for each in news:
             if not isinstance(each, Line):
-                yield each
+                yield msgspec.structs.replace(each, name=cut(each.name, LINE_CHARACTERS))
             elif self._lines < MOST_LINES and self._characters < MOST_CHARACTERS:
                 self._lines += 1
                 self._characters += len(each.text)
@@ -57,7 +62,17 @@ class Bounds:
 
 
 def cut(text: str, most: int) -> str:
-    """Shorten a text to so many characters, and say so at its end."""
+    r"""Shorten a text to so many characters, and say so at its end.
+
+    Args:
+        text: from a host or a playbook. Lone surrogates, such as Python has for bytes that are
+            no UTF-8, are shown as ``\udc80``: no message can hold them.
+        most: characters.
+
+    Returns:
+        A text that has a form in UTF-8.
+    """
+    text = text[: most + 1].encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= most else text[: most - len(_CUT)] + _CUT
 
 
