@@ -183,9 +183,25 @@ def test_the_worker_has_only_the_environment_of_its_job(
     names = {line.partition("=")[0] for line in lines if "=" in line}
     assert names - {"LC_CTYPE"} == {"PATH", "LANG", "TMPDIR", "TM_ANSIBLE_RUN"}
     assert f"TM_ANSIBLE_RUN={marker}" in lines
-    assert f"TMPDIR={tmp_path}/tm_ansible.{marker}" in lines
+    [own] = [line for line in lines if line.startswith("TMPDIR=")]
+    assert own.startswith(f"TMPDIR={tmp_path}/tm_ansible.{marker}.")
     # The fourth is the listing's own.
     assert lines[-3:] == ["descriptors: [0, 1, 2, 3]", "session: True", "temporary: True"]
+
+
+def test_nobody_takes_the_directory_of_a_run_to_come(
+    engine: ProcessEngine, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """Others may write where it lies, and know how markers go on; no two have one directory."""
+    wanted = job("environment")
+    taken = {tmp_path / f"tm_ansible.{wanted.marker}{end}" for end in ("", ".", ".1")}
+    for path in taken:
+        path.mkdir()
+    runs = [carry_out(engine, wanted) for _ in range(2)]
+    assert [outcome for outcome, _ in runs] == [Outcome(), Outcome()]
+    own = [next(line for line in lines if line.startswith("TMPDIR=")) for _, lines in runs]
+    assert own[0] != own[1]
+    assert set(tmp_path.iterdir()) == taken
 
 
 def test_no_descriptor_is_left_after_runs(engine: ProcessEngine, job: Callable[..., Job]) -> None:

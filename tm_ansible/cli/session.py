@@ -17,7 +17,7 @@ from tm_ansible.cli.console import PlainOutput, output
 from tm_ansible.cli.install import map_text
 from tm_ansible.cli.model import Model
 from tm_ansible.configuration import Configuration, load_configuration
-from tm_ansible.engine.holdings import end_orphans
+from tm_ansible.engine.holdings import directories, directory_prefix, end_orphans
 from tm_ansible.engine.job import Job, Outcome
 from tm_ansible.engine.process import ProcessEngine
 from tm_ansible.errors import SettingsError, TmAnsibleError
@@ -112,9 +112,8 @@ def new_marker() -> str:
 
 def _sweep(environment: Mapping[str, str]) -> None:
     """Remove what runs have left whose process at a prompt was killed."""
-    directory = Path(environment.get("TMPDIR") or tempfile.gettempdir())
-    for path in directory.glob(f"tm_ansible.{_PREFIX}.*.*"):
-        pid = path.name.split(".")[2]
+    for path in directories(_PREFIX, environment):
+        pid = path.name.removeprefix(directory_prefix(_PREFIX)).partition(".")[0]
         if pid.isdigit() and not Path("/proc", pid).exists():
             end_orphans(f"{_PREFIX}.{pid}", environment)
 

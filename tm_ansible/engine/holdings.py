@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tm_ansible.engine import cgroup, marked
@@ -20,10 +20,12 @@ _LOOK_SECONDS = 0.3
 
 
 class Holdings:
-    """The directory ``tm_ansible.<marker>``, which is the run's TMPDIR, and what bears the marker.
+    """A directory of the run's own, which is its TMPDIR, and what bears the marker.
 
     Attributes:
-        directory: for temporary files.
+        directory: for temporary files; its name has the marker, and an end that nobody can guess.
+            Others may write where it lies, and markers are counted: another user could have
+            taken the next ones.
         group: of its processes, where the kernel holds them together.
     """
 
@@ -39,9 +41,9 @@ class Holdings:
             EngineError: the directory cannot be made.
         """
         self._marker, self._lent = marker, lent
-        self.directory = temporary_root(environment) / f"tm_ansible.{marker}"
+        root = temporary_root(environment)
         try:
-            self.directory.mkdir(mode=0o700)
+            self.directory = Path(tempfile.mkdtemp(prefix=directory_prefix(marker), dir=root))
         except OSError as error:
             raise EngineError(f"no directory for temporary files: {error}") from error
         self.group: Group | None = None
@@ -102,11 +104,34 @@ def end_orphans(token: str, environment: Mapping[str, str]) -> list[int] | None:
         Processes that did not end: none, unless the kernel holds one. None if nobody knows.
     """
     left = _look_again(lambda: [*marked.end(f"{token}."), *cgroup.end_all(token)], token)
-    with contextlib.suppress(OSError):
-        for directory in temporary_root(environment).glob(f"tm_ansible.{token}.*"):
-            if directory.lstat().st_uid == os.geteuid():
-                shutil.rmtree(directory, ignore_errors=True)
+    for directory in directories(token, environment):
+        shutil.rmtree(directory, ignore_errors=True)
     return left
+
+
+def directories(token: str, environment: Mapping[str, str]) -> Iterator[Path]:
+    """Find directories of runs, and of what runs start from; those of this user alone.
+
+    Args:
+        token: the beginning of their markers, without the dot behind it.
+        environment: of runs; it says where temporary files are.
+
+    Yields:
+        Their paths.
+    """
+    for directory in temporary_root(environment).glob(f"{directory_prefix(token)}*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid == os.geteuid():
+                yield directory
+
+
+def directory_prefix(marker: str) -> str:
+    """Return how the name of a directory begins.
+
+    Args:
+        marker: of what has it.
+    """
+    return f"tm_ansible.{marker}."
 
 
 def temporary_root(environment: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ import msgspec
 from tm_ansible.engine import marked
 from tm_ansible.engine.cgroup import Group
 from tm_ansible.engine.child import ForkedChild, is_readable
+from tm_ansible.engine.holdings import directory_prefix
 from tm_ansible.engine.job import Job, Site
 from tm_ansible.engine.warm.messages import Answer, Start
 
@@ -154,7 +155,7 @@ class WarmWorkers:
 
     def _start_server(self) -> "_Server | None":
         """Start a server and wait until it is ready; None if it does not get there."""
-        prefix = f"tm_ansible.{self._site.marker}."
+        prefix = directory_prefix(self._site.marker)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self._temporary) as directory:
             server = _Server(self._site, directory)
             with self._lock:
