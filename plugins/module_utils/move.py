@@ -3,7 +3,7 @@
 import errno
 import functools
 import os
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from ansible_collections.one.tm.plugins.module_utils import entries, formats, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
@@ -21,6 +21,7 @@ from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.policy import (
     check_destination,
     check_removable,
+    check_saved,
     check_unused,
     policy_of,
 )
@@ -52,6 +53,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     if final.startswith(source + "/"):
         raise TmError("refused to move %s into itself, to %s" % (source, final))
     check_unused(final, policy)
+    check_saved(final, _names_in(source), policy)
     if os.path.isfile(source):
         formats.check_path(source, formats.rules_of(params))
     what = "%s to %s" % (source, final)
@@ -66,6 +68,19 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     if meter.bytes:
         result.update(tm_log=["moved %s: %s" % (what, meter.summary())], copy_seconds=meter.seconds)
     return result
+
+
+def _names_in(directory: str) -> Iterator[str]:
+    """Yield the paths of what is in a directory, relative to it; nothing for a file or link."""
+    if os.path.islink(directory) or not os.path.isdir(directory):
+        return
+    for parent, directories, files in os.walk(directory, onerror=_raise):
+        for name in directories + files:
+            yield os.path.relpath(os.path.join(parent, name), directory)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def final_place(source: str, destination: str, into: bool) -> str:

@@ -7,7 +7,7 @@ of all others name the settings that widen them.
 
 import os
 import re
-from typing import Any, List, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, List, Mapping, NamedTuple, Sequence
 
 from ansible_collections.one.tm.plugins.module_utils import mounts, paths
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
@@ -21,6 +21,11 @@ KEY_FILE = re.compile(
     r"(ssh_host_\w+_key|id_(rsa|dsa|ecdsa|ed25519)\w*|one_auth|\.netrc|\.vault_pass\w*"
     r"|.*\.(pem|key|p12|pfx)|\..+\.journal|one\.db(-\w+)?)\Z",
     re.IGNORECASE,
+)
+
+NO_KEYS = (
+    "MV saves nothing into source_dirs that is named like a key, or as keys' directories; "
+    "no setting allows that, name another"
 )
 
 _PATHS = {"type": "list", "elements": "str"}
@@ -91,6 +96,23 @@ def check_unused(real: str, policy: Policy) -> None:
     if os.path.lexists(real) and _outside(real, policy, ()):
         reason = "it exists, and MV replaces nothing in source_dirs; delete it, or name another"
         raise _refused("destination", real, reason)
+
+
+def check_saved(real: str, names: Iterable[str], policy: Policy) -> None:
+    """Refuse to move a directory with keys in it into an image repository.
+
+    Args:
+        real: what ``check_destination`` returned.
+        names: paths of what is in the directory, relative to it; asked for only where it matters.
+        policy: what the site allows.
+
+    Raises:
+        TmError: something is named like a key, and only ``source_dirs`` allows the place.
+    """
+    if _outside(real, policy, ()):
+        for name in names:
+            if _names_a_key(name):
+                raise _refused("destination", os.path.join(real, name), NO_KEYS)
 
 
 def check_removable(path: str, policy: Policy, what: str = "path") -> str:
@@ -203,13 +225,12 @@ def _outside(real: str, policy: Policy, more: Sequence[str]) -> str:
 def _like_a_key(real: str, repositories: Sequence[str]) -> str:
     """Judge the names below a repository, into which no key may be smuggled."""
     around = [root for root in paths.roots(repositories) if is_within(real, root)]
-    parts = real[len(max(around, key=len)) :].split("/")
-    if KEY_FILE.match(parts[-1]) or any(part in KEYS for part in parts):
-        return (
-            "MV saves nothing into source_dirs that is named like a key, or as keys' directories; "
-            "no setting allows that, name another"
-        )
-    return ""
+    return NO_KEYS if _names_a_key(real[len(max(around, key=len)) :]) else ""
+
+
+def _names_a_key(path: str) -> bool:
+    parts = path.split("/")
+    return bool(KEY_FILE.match(parts[-1])) or any(part in KEYS for part in parts)
 
 
 def _is_own(first: str, policy: Policy) -> bool:

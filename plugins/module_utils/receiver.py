@@ -68,6 +68,7 @@ class Receiver:
         if self._is_complete(place, offer.found):
             return dict(result, changed=self._set_attributes(place.final), complete=True)
         self._check_unused(place.final)
+        self._check_saved(place.final, offer.found)
         placing.check_fits(place, offer.found)
         formats.check_here(offer.path, offer.backing, formats.rules_of(self._config))
         if self._config["check"]:
@@ -109,6 +110,11 @@ class Receiver:
     def _check_unused(self, final: str) -> None:
         if self._config["move"]:
             policy.check_unused(final, policy.policy_of(self._config))
+
+    def _check_saved(self, final: str, found: entries.Tree) -> None:
+        if self._config["move"]:
+            names = (entry.path for entry in found.entries)
+            policy.check_saved(final, names, policy.policy_of(self._config))
 
     def _key(self, offer: placing.Offer, found: entries.Tree) -> str:
         """Return the name that the source has in the cache; nothing if it has none."""

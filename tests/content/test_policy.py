@@ -80,7 +80,7 @@ def _publish(world: Path, destination: Path, **more: Any) -> Any:
 def _move(world: Path, destination: Path, **more: Any) -> Any:
     source = str(world / "vms" / "7" / "images" / "disk.0")
     words = {"source": source, "destination": str(destination), "into": True}
-    return move.run(params(world, **words, **more), False)
+    return move.run(params(world, **{**words, **more}), False)
 
 
 def _receive(world: Path, destination: Path, **more: Any) -> Any:
@@ -202,12 +202,12 @@ def test_a_received_move_saves_into_an_image_repository(world: Path) -> None:
     assert copied.result["destination"] == str(world / "repository" / "saved.img")
 
 
-def saving(world: Path) -> list[Callable[[Path], Any]]:
-    """Give both moves of a VM's disk into an image repository: within a host, and between two."""
-    source = world / "vms" / "7" / "images" / "disk.0"
-    rules = params(world, move=True, source_dirs=[str(world / "repository")])
+def saving(world: Path, name: str = "images/disk.0") -> list[Callable[[Path], Any]]:
+    """Give both moves of what is a VM's into an image repository: within a host, between two."""
+    source = world / "vms" / "7" / name
+    rules = params(world, move=True, into=True, source_dirs=[str(world / "repository")])
     return [
-        lambda path: _move(world, path, source_dirs=[str(world / "repository")]),
+        lambda path: move.run({**rules, "source": str(source), "destination": str(path)}, False),
         lambda path: taken(copy(source, path, **rules)),
     ]
 
@@ -217,6 +217,25 @@ def taken(copied: Any) -> Any:
     if "error" in copied.last:
         raise TmError(copied.last["error"]["message"])
     return copied.result
+
+
+@pytest.mark.parametrize("name", [".ssh/authorized_keys", "deep/.one", "deep/id_rsa", "tls.key"])
+def test_no_key_is_moved_into_a_repository_in_a_directory(world: Path, name: str) -> None:
+    """Whether it is a name in it or below; elsewhere a VM's directory may have any."""
+    path = world / "vms" / "7" / "files" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("a guest's")
+    for save in saving(world, "files"):
+        for place in ("home", ""):
+            do = lambda save=save, place=place: save(world / "repository" / place / "me")  # noqa: E731
+            refused(world, do, "refused the destination .*into source_dirs .*named like a key")
+    _move(world, world / "vms/7/kept", source=str(world / "vms/7/files"))
+    path = world / "vms" / "7" / "kept" / name
+    path.rename(world / "vms" / "7" / "kept" / "disk.1")
+    if path.parent.name == ".ssh":
+        path.parent.rmdir()
+    saving(world, "kept")[0](world / "repository" / "me")
+    assert (world / "repository" / "me" / "disk.1").read_text() == "a guest's"
 
 
 @pytest.mark.parametrize(
