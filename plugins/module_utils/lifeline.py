@@ -7,11 +7,12 @@ standard output: poll(2) reports POLLERR once nobody can read what is written th
 import contextlib
 import os
 import select
-import shutil
 import signal
-import stat
 import threading
 from typing import Any, Dict, Iterator
+
+from ansible_collections.one.tm.plugins.module_utils import removal
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 POLL_MILLISECONDS = 500
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -91,13 +92,8 @@ def child(pid: int) -> Iterator[None]:
 
 def discard(path: str) -> None:
     """Remove a temporary file or tree of ours, if it is there."""
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
+    with contextlib.suppress(FileNotFoundError):
+        removal.remove_own(path)
 
 
 def give_up(is_lost: bool = False) -> None:
@@ -111,7 +107,7 @@ def give_up(is_lost: bool = False) -> None:
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
     for path in _temporary - (_spared if is_lost else set()):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TmError):
             discard(path)
 
 

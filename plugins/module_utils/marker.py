@@ -8,7 +8,7 @@ import contextlib
 import os
 from typing import Iterator
 
-from ansible_collections.one.tm.plugins.module_utils import files, making, temporary
+from ansible_collections.one.tm.plugins.module_utils import files, listing, making, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
 __metaclass__ = type
@@ -41,6 +41,6 @@ def is_destination(source: str, marker: str, name: str) -> bool:
         beside = os.path.join(os.path.dirname(place), marker)
         if os.path.basename(place) == name and os.path.lexists(beside):
             return True
-    if any(marker in names for _directory, _directories, names in os.walk(source)):
+    if any(marker in names for _directory, _directories, names in listing.walk(source)):
         raise TmError("refused to put %s into itself" % source)
     return False

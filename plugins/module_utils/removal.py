@@ -11,12 +11,9 @@ import stat
 from typing import Iterator, NamedTuple
 
 from ansible_collections.one.tm.plugins.module_utils import temporary
-from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
+from ansible_collections.one.tm.plugins.module_utils.descent import DIRECTORY, STEP, walk
+from ansible_collections.one.tm.plugins.module_utils.errors import about
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
-
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A directory on the way need not be readable.
-STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tally(NamedTuple):
@@ -87,8 +84,26 @@ def remove_left(path: str) -> None:
         OSError: it could not be removed.
     """
     with open_parent(path) as parent, about(path), contextlib.suppress(FileNotFoundError):
-        device = os.stat(path, follow_symlinks=False).st_dev
-        _remove(parent, os.path.basename(path), device)
+        _remove_any(parent, os.path.basename(path))
+
+
+def remove_own(path: str) -> None:
+    """Remove a file or tree that this process made, or gave its name.
+
+    Args:
+        path: its path; links in its directories are followed.
+
+    Raises:
+        TmError: another file system is mounted in it.
+        FileNotFoundError: it is not there.
+        OSError: it could not be removed.
+    """
+    parent = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with about(path):
+            _remove_any(parent, os.path.basename(path))
+    finally:
+        os.close(parent)
 
 
 def doomed_name(real: str) -> str:
@@ -123,24 +138,18 @@ def flush(directory: int) -> None:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _opened(parent: int, name: str) -> Iterator[int]:
-    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _count(parent: int, name: str, device: int) -> Tally:
-    state = _state(parent, name, device)
-    if not stat.S_ISDIR(state.st_mode):
-        length = state.st_size if stat.S_ISREG(state.st_mode) else 0
-        return Tally(1, state.st_blocks * 512, length)
-    with _opened(parent, name) as directory:
-        parts = [_count(directory, entry, device) for entry in os.listdir(directory)]
-    files, size, length = (sum(numbers) for numbers in zip(Tally(0, 0, 0), *parts))
+    files = size = length = 0
+    for found in walk(parent, name, device):
+        if found.state:
+            files, size = files + 1, size + found.state.st_blocks * 512
+            length += found.state.st_size if stat.S_ISREG(found.state.st_mode) else 0
     return Tally(files, size, length)
+
+
+def _remove_any(parent: int, name: str) -> None:
+    device = os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev
+    _remove(parent, name, device)
 
 
 def _remove_if_there(parent: int, name: str, device: int) -> None:
@@ -149,21 +158,10 @@ def _remove_if_there(parent: int, name: str, device: int) -> None:
 
 
 def _remove(parent: int, name: str, device: int) -> None:
-    if not stat.S_ISDIR(_state(parent, name, device).st_mode):
-        os.unlink(name, dir_fd=parent)
-        return
-    with _opened(parent, name) as directory:
-        for entry in os.listdir(directory):
-            # A sweep may be at the same.
-            _remove_if_there(directory, entry, device)
-    os.rmdir(name, dir_fd=parent)
-
-
-def _state(parent: int, name: str, device: int) -> os.stat_result:
-    state = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if state.st_dev != device:
-        raise TmError(
-            "refused to enter %s: another file system is mounted there, and none is emptied, "
-            "whatever the settings; unmount it first" % name
-        )
-    return state
+    for found in walk(parent, name, device):
+        # A sweep may be at the same.
+        with contextlib.suppress(FileNotFoundError):
+            if found.state:
+                os.unlink(found.name, dir_fd=found.directory)
+            else:
+                os.rmdir(found.name, dir_fd=found.directory)

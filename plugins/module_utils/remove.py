@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import entries, removal, temporary
+from ansible_collections.one.tm.plugins.module_utils import entries, listing, removal, temporary
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.module_utils.mounts import refuse_mounts
 from ansible_collections.one.tm.plugins.module_utils.policy import check_removable, policy_of
@@ -76,7 +76,7 @@ def _parts(real: str) -> Iterator[str]:
     yield temporary.temporary_name(real)
     if os.path.islink(real):
         return
-    for directory, directories, files in os.walk(real):
+    for directory, directories, files in listing.walk(real):
         for name in directories + files:
             if temporary.NAME.match(name) and name.endswith("." + temporary.PART):
                 yield os.path.join(directory, name)

@@ -1,6 +1,7 @@
 """What the tests of the content share: a small cloud on this machine, and looking at it."""
 
 import dataclasses
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 # For tests of what is done where it may be done.
 ANYWHERE = [tempfile.gettempdir(), "/dev/shm"]
+
+# Five hundred directories of this name in each other have no path that the system takes.
+DEEP = "directory"
 
 
 class _Data(str):
@@ -87,3 +91,18 @@ def names(directory: Path) -> list[str]:
 def tree(directory: Path) -> list[str]:
     """Return everything below a directory, sorted; names of ours that were left too."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+def make_deep(top: Path, levels: int) -> None:
+    """Make directories within each other, with a file in the last and beside each hundredth."""
+    top.mkdir(parents=True, exist_ok=True)
+    here = os.open(top, os.O_RDONLY)
+    for level in range(levels):
+        if level % 100 == 0:
+            os.close(os.open("beside", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.mkdir(DEEP, dir_fd=here)
+        deeper = os.open(DEEP, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("last", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)

@@ -1,0 +1,34 @@
+"""List trees by their paths, with no recursion: how deep they are is up to who made them."""
+
+import os
+from typing import Callable, Iterator, List, Tuple
+
+__metaclass__ = type
+
+
+def walk(
+    top: str, on_error: Callable[[OSError], None] = lambda _error: None
+) -> Iterator[Tuple[str, List[str], List[str]]]:
+    """Yield each directory's path with the names of the directories and of all else in it.
+
+    The directories may be sorted before the walk goes on, which then goes on in that order.
+
+    Args:
+        top: path of the first; what is no directory yields nothing.
+        on_error: hears why a directory cannot be listed, and may raise it; it is left out.
+    """
+    waiting = [top]
+    while waiting:
+        place = waiting.pop()
+        directories = []  # type: List[str]
+        others = []  # type: List[str]
+        try:
+            with os.scandir(place) as found:
+                for entry in found:
+                    is_directory = entry.is_dir(follow_symlinks=False)
+                    (directories if is_directory else others).append(entry.name)
+        except OSError as error:
+            on_error(error)
+            continue
+        yield place, directories, others
+        waiting.extend(os.path.join(place, name) for name in reversed(directories))
