@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.listing import check_depth
 from ansible_collections.one.tm.plugins.module_utils.tree import names
 
 __metaclass__ = type
@@ -169,11 +170,11 @@ def scan(path: str, deep: bool = True) -> Tree:
 
     Raises:
         OSError: it cannot be read.
-        TmError: there is something that is no file, directory, link or disk.
+        TmError: there is something that is no file, directory, link or disk, or lies too deep.
     """
     real = os.path.realpath(path)
     root = _entry("", real)
-    below = _below(real, "") if deep and root.type == DIRECTORY else ()
+    below = _below(real) if deep and root.type == DIRECTORY else ()
     return Tree([root, *below])
 
 
@@ -187,14 +188,23 @@ def scan_if_exists(path: str) -> Optional[Tree]:
         return None
 
 
-def _below(directory: str, relative: str) -> Iterator[Entry]:
-    for name in names(directory):
-        path = os.path.join(directory, name)
-        entry = _entry(os.path.join(relative, name), path)
+def _below(directory: str) -> Iterator[Entry]:
+    levels = [_directly_below(directory, "")]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+            continue
+        check_depth(directory, entry.path)
         yield entry
         if entry.type == DIRECTORY:
-            for below in _below(path, entry.path):
-                yield below
+            levels.append(_directly_below(directory, entry.path))
+
+
+def _directly_below(top: str, relative: str) -> Iterator[Entry]:
+    directory = os.path.join(top, relative) if relative else top
+    for name in names(directory):
+        yield _entry(os.path.join(relative, name), os.path.join(directory, name))
 
 
 def _entry(relative: str, path: str) -> Entry:

@@ -15,6 +15,7 @@ CAUSES = {
     errno.EIO: "the device reports an error; see the kernel's log",
     errno.ELOOP: "a symbolic link stands in the way",
     errno.ENOTDIR: "a part of the path is not a directory",
+    errno.ENAMETOOLONG: "longer than a path, or a name in it, may be; shorten it",
     errno.EFBIG: "the file system does not allow files of this size",
     errno.ESTALE: "the network file system has lost the file; mount it again",
     errno.EBUSY: "in use",

@@ -3,7 +3,13 @@
 import os
 from typing import Callable, Iterator, List, Tuple
 
+from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+
 __metaclass__ = type
+
+# In how many directories within each other something lies that is copied. Removals know no limit,
+# nor do renames.
+DEEPEST = 256
 
 
 def walk(
@@ -32,3 +38,21 @@ def walk(
             continue
         yield place, directories, others
         waiting.extend(os.path.join(place, name) for name in reversed(directories))
+
+
+def check_depth(top: str, name: str) -> None:
+    """Refuse to copy what lies in too many directories.
+
+    Args:
+        top: path of what is copied.
+        name: path of something in it, relative to it.
+
+    Raises:
+        TmError: it lies too deep.
+    """
+    if name.count("/") >= DEEPEST:
+        raise TmError(
+            "%s has files or directories within more than %d others, and is not copied; move what "
+            "is needed out of it, and remove the rest"
+            % (os.path.join(top, name.partition("/")[0]), DEEPEST)
+        )

@@ -13,6 +13,7 @@ import uuid
 from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
+from ansible_collections.one.tm.plugins.module_utils.listing import check_depth, walk
 from ansible_collections.one.tm.plugins.module_utils.paths import checked, tidy
 from ansible_collections.one.tm.plugins.module_utils.policy import Policy, policy_of
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
@@ -82,7 +83,7 @@ def opened(path: str, policy: Policy) -> Iterator[str]:
         with seen(path, policy) as anchor:
             place = "/proc/%d%s/." % (os.getpid(), anchor[len("/proc/self") :])
             if os.path.isdir(anchor):
-                names = (name for name, _path in _walk(place))
+                names = (name for name, _path in _walk(place, path))
                 with readable(path, place):
                     check_tree(path, os.readlink(anchor), names, policy)
             yield place
@@ -105,7 +106,7 @@ def take(directory: str, shown: str = "") -> Survey:
     digest = hashlib.sha256()
     entries = size = 0
     with readable(shown, directory):
-        for name, path in _walk(directory):
+        for name, path in _walk(directory, shown):
             state = os.lstat(path)
             # What makes the file system names no path.
             if stat.S_ISREG(state.st_mode) and not os.access(path, os.R_OK):
@@ -129,14 +130,16 @@ def identity(survey: Survey, destination: str, filesystem: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, ascii(text)))
 
 
-def _walk(directory: str) -> Iterator[Tuple[str, str]]:
+def _walk(directory: str, shown: str) -> Iterator[Tuple[str, str]]:
     """Yield name below the directory and path of all entries, in one order everywhere."""
     yield ".", directory
-    for parent, directories, files in os.walk(directory, onerror=_raise):
+    for parent, directories, others in walk(directory, on_error=_raise):
         directories.sort()
-        for name in sorted(directories + files):
+        for name in sorted(directories + others):
             path = os.path.join(parent, name)
-            yield os.path.relpath(path, directory), path
+            below = os.path.relpath(path, directory)
+            check_depth(shown, below)
+            yield below, path
 
 
 def _raise(error: OSError) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.one.tm.plugins.module_utils.copying import (
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
 from ansible_collections.one.tm.plugins.module_utils.files import flush_directory
+from ansible_collections.one.tm.plugins.module_utils.listing import check_depth
 from ansible_collections.one.tm.plugins.module_utils.meter import Meter
 from ansible_collections.one.tm.plugins.module_utils.sparse import BLOCK, extents
 
@@ -26,15 +27,25 @@ def copy_tree(source: str, destination: str, meter: Optional[Meter] = None) -> N
         meter: measures it.
 
     Raises:
-        TmError: something in it can have no copy, or changed meanwhile.
+        TmError: something in it can have no copy, lies too deep, or changed meanwhile.
         OSError: reading or writing failed.
     """
+    _copy(source, "", destination, meter)
+
+
+def _copy(top: str, name: str, destination: str, meter: Optional[Meter]) -> None:
+    """Copy what lies below the top under a name, which is empty for the top itself."""
+    source = os.path.join(top, name) if name else top
+    check_depth(top, name)
     state = os.lstat(source)
     if stat.S_ISLNK(state.st_mode):
         os.symlink(os.readlink(source), destination)
         _copy_owner(state, destination)
     elif stat.S_ISDIR(state.st_mode):
-        _copy_directory(source, destination, state, meter)
+        os.mkdir(destination, 0o700)
+        for each in names(source):
+            _copy(top, os.path.join(name, each), os.path.join(destination, each), meter)
+        _finish_directory(destination, state)
     elif stat.S_ISREG(state.st_mode):
         _with_source(source, lambda opened: _copy_file(opened, destination, meter))
     elif not stat.S_ISSOCK(state.st_mode):
@@ -99,12 +110,7 @@ def _with_source(path: str, use: Callable[[Source], bool]) -> bool:
         os.close(source.descriptor)
 
 
-def _copy_directory(
-    source: str, destination: str, state: os.stat_result, meter: Optional[Meter]
-) -> None:
-    os.mkdir(destination, 0o700)
-    for name in names(source):
-        copy_tree(os.path.join(source, name), os.path.join(destination, name), meter)
+def _finish_directory(destination: str, state: os.stat_result) -> None:
     _copy_owner(state, destination)
     os.chmod(destination, stat.S_IMODE(state.st_mode))
     flush_directory(destination)

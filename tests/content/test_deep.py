@@ -2,16 +2,23 @@
 
 import contextlib
 import resource
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import (
     descent,
+    entries,
     lifeline,
+    listing,
+    marker,
     move,
     removal,
     remove,
+    survey,
+    tree,
 )
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from worlds import DEEP, make_deep, names
@@ -39,6 +46,17 @@ def var(tmp_path: Path) -> Iterator[Path]:
     (place / "7").mkdir(parents=True)
     yield place
     lifeline.discard(str(place))
+
+
+@pytest.fixture
+def other_fs() -> Iterator[Path]:
+    """Give a directory on another file system."""
+    path = Path("/dev/shm") / f"tm-{uuid.uuid4()}"
+    path.mkdir()
+    if path.stat().st_dev == Path(__file__).stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own here")
+    yield path
+    shutil.rmtree(path)
 
 
 def delete(path: Path, var: Path) -> dict:
@@ -135,3 +153,34 @@ def test_a_move_within_a_file_system_has_no_limit(var):
     assert move_to(var / "7" / "images", var / "7" / "kept" / "images", var)["changed"]
     assert names(var / "7") == ["kept"]
     assert names(var / "7" / "kept") == ["images"]
+
+
+@pytest.mark.parametrize("levels", [listing.DEEPEST, 1100])
+def test_a_move_to_another_file_system_names_what_is_too_deep(var, other_fs, levels):
+    """It says what to do, and has changed nothing."""
+    source = var / "7" / "images"
+    make_deep(source, levels)
+    with pytest.raises(TmError, match=rf"{source}/{DEEP} has .* within more than 256 others, .* m"):
+        move_to(source, other_fs / "images", var, other_fs)
+    assert names(source) == ["beside", DEEP]
+    assert names(other_fs) == []
+
+
+def test_the_deepest_copy(var, other_fs):
+    """So many levels are copied, proven and removed."""
+    source = var / "7" / "images"
+    make_deep(source, listing.DEEPEST - 1)
+    assert move_to(source, other_fs / "images", var, other_fs)["changed"]
+    assert len(entries.scan(str(other_fs / "images")).entries) == listing.DEEPEST + 4
+    assert names(var / "7") == []
+
+
+def test_no_list_of_a_deep_tree_recurses(var):
+    """What is sent, made an image of, or copied is refused; what is only looked for is found."""
+    images = var / "7" / "images"
+    make_deep(images, 1100)
+    for read in (entries.scan, survey.take, lambda top: tree.copy_tree(top, str(var / "copy"))):
+        with pytest.raises(TmError, match=rf"{images}/{DEEP} has files or directories within more"):
+            read(str(images))
+    assert marker.is_destination(str(images), "marker", "images") is False
+    assert sum(1 for _found in listing.walk(str(images))) > 300

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.one.tm.plugins.module_utils import entries, frames
 from ansible_collections.one.tm.plugins.plugin_utils import farside
-from worlds import ANYWHERE, tree
+from worlds import ANYWHERE, make_deep, tree
 
 from tests.support.interpreters import old_pythons
 
@@ -78,6 +78,15 @@ def test_every_step_of_a_vms_life(python: str, tmp_path: Path) -> None:
     take(python, "move", source=str(vm / "disk.0"), destination=saved, into=True, **allowed)
     take(python, "remove", path=str(vm), proven=None, **allowed)
     assert tree(tmp_path / "7") == ["disk.0"]
+
+
+def test_a_deep_tree(python: str, tmp_path: Path) -> None:
+    """It is removed, and no proof of a copy of it is looked for."""
+    make_deep(tmp_path / "7" / "images", 1100)
+    params = {"path": str(tmp_path / "7"), "allowed_dirs": [str(tmp_path)]}
+    assert "within more than 256 others" in perform(python, "remove", proven="x", **params)["msg"]
+    assert take(python, "remove", proven=None, **params)["files"] == 12
+    assert tree(tmp_path) == []
 
 
 @pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
