@@ -1,5 +1,6 @@
 """A program of ``module_utils`` as bytes that a Python on any host runs."""
 
+import ast
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ PLUGINS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IMPORT = re.compile(
     r"^\s*from %s(?:\.(\w+))? import (\([^)]*\)|.*)$" % re.escape(PACKAGE), re.MULTILINE
 )
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 # Reads a length in decimal, a line end, and so many bytes of compressed program. One line
 # without shell characters but the quotes around it, since login shells differ.
@@ -120,11 +122,23 @@ def _needed(module: str) -> Dict[str, str]:
     wanted: Set[str] = {module}
     while wanted:
         name = wanted.pop()
-        source = _source(name)
+        source = _bare(_source(name))
         if source and PACKAGE + "." + name not in found:
             found[PACKAGE + "." + name] = source
             wanted.update(_imports(source))
     return found
+
+
+def _bare(source: str) -> str:
+    """Return a source without its docstrings, a third of it, with all else on the same lines."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            said = node.body[0]
+            count = (said.end_lineno or said.lineno) - said.lineno
+            empty = " " * said.col_offset + '""\n'
+            lines[said.lineno - 1 : said.end_lineno] = [empty, *["\n"] * count]
+    return "".join(lines)
 
 
 def _imports(source: str) -> List[str]:
