@@ -30,7 +30,8 @@ class Heir:
         """
         self._office = office
         self._environment = environment
-        self._living = 0
+        # Journals of drivers that still live.
+        self._awaited: set[Path] = set()
         # VMs of which oned has spoken since: it waits for no answer of a predecessor any more.
         self._newer: set[int] = set()
 
@@ -40,10 +41,11 @@ class Heir:
         self._take_over_all(journal.legacies())
         for path in journal.others():
             wait = threading.Thread(target=self._wait_for, args=(path,), name="heir", daemon=True)
+            self._awaited.add(path)
             try:
                 wait.start()
-                self._living += 1
             except RuntimeError as error:
+                self._awaited.discard(path)
                 _log.warning("nobody waits for the end of the driver of %s: %s", path, error)
 
     def hear_of(self, vm_id: int) -> None:
@@ -52,11 +54,14 @@ class Heir:
         Args:
             vm_id: the VM it was about.
         """
-        if self._living:
+        if self._awaited:
             self._newer.add(vm_id)
 
     def _wait_for(self, path: Path) -> None:
         self._take_over_all(self._office.journal.legacies(wait_for=path))
+        self._awaited.discard(path)
+        if not self._awaited:
+            self._newer.clear()
 
     def _take_over_all(self, legacies: Iterable[Legacy]) -> None:
         for legacy in legacies:
