@@ -357,6 +357,7 @@ def test_what_is_answered_while_the_driver_ends_is_noted(stage: Stage) -> None:
     for _ in range(100):
         done.say("x" * 100)
     done.finish()
+    wait_until(lambda: stage.driver._writer._answers)
     ending = threading.Thread(target=stage.driver.close)
     ending.start()
     assert other.cancelled.wait(10)
