@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.one.tm.plugins.module_utils import receiver, sender
+from ansible_collections.one.tm.plugins.module_utils import frames, receiver, sender
 from ansible_collections.one.tm.plugins.plugin_utils import farside
 from worlds import ANYWHERE
 
@@ -77,6 +77,13 @@ def send(source: Path, answer: dict[str, Any], **config: Any) -> bytes:
         return file.read()
 
 
+def behind_header(stream: bytes) -> bytes:
+    """Give what follows the header, which is shorter once the source is some seconds old."""
+    begin = stream.index(frames.MAGIC) + len(frames.MAGIC)
+    _type, _offset, length = frames.FRAME.unpack_from(stream, begin)
+    return stream[begin + frames.HEAD_BYTES + length :]
+
+
 def copy(
     source: Path, destination: Path, fault: Fault = lambda stream: stream, **config: Any
 ) -> Copied:
@@ -88,7 +95,7 @@ def copy(
     def tell(message: dict[str, Any]) -> None:
         copied.messages.append(message)
         if "answer" in message:
-            stream = send(source, message["answer"], **config)[len(header) :]
+            stream = behind_header(send(source, message["answer"], **config))
             copied.sent = len(stream)
             place = wire.tell()
             wire.write(fault(stream))
