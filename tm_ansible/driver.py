@@ -37,6 +37,11 @@ class _Site:
     schedule: Schedule
     heir: Heir
 
+    def owe(self, vm_id: int) -> None:
+        """Note that a VM is owed an answer, and none of a predecessor's any more."""
+        self.office.journal.accept(vm_id)
+        self.heir.hear_of(vm_id)
+
 
 class Driver:
     """Answers oned's lines, one after the other."""
@@ -141,10 +146,9 @@ class Driver:
     def _transfer(self, request: protocol.Transfer) -> None:
         if self._site:
             _log.info("VM %d: %s", request.vm_id, request.script)
-            journal = self._site.office.journal
-            journal.accept(request.vm_id)  # first: whatever comes of it, an answer is owed
-            self._site.heir.hear_of(request.vm_id)
-            task = plan(request.vm_id, request.script, self._site.configuration, journal.token)
+            self._site.owe(request.vm_id)  # first: whatever comes of it, an answer is owed
+            token = self._site.office.journal.token
+            task = plan(request.vm_id, request.script, self._site.configuration, token)
             self._accept(self._site, request.vm_id, task)
         else:
             self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))
@@ -173,7 +177,7 @@ class Driver:
         if request.vm_id is None:
             return
         if self._site:
-            self._site.office.journal.accept(request.vm_id)
+            self._site.owe(request.vm_id)
             self._accept(self._site, request.vm_id, Outcome(reason=request.reason))
         else:
             self._writer.reply(protocol.render_reply(request.vm_id, self._refusal))

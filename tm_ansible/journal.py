@@ -94,9 +94,8 @@ class Journal:
             if self._closed:
                 return False
             try:
-                if self._file is None:
-                    self._write_anew()
-                journal_file.write(self._file, b"%s@%s\n" % (text, legacy.token.encode()))
+                file = self._write_anew() if self._file is None else self._file
+                journal_file.write(file, b"%s@%s\n" % (text, legacy.token.encode()))
             except OSError as error:
                 self._give_up(error)
             self._owed.update(legacy.owed)
@@ -146,24 +145,24 @@ class Journal:
                 del self._owed[vm_id]
             try:
                 if self._file is not None:
-                    self._append(b"%s%d\n" % (sign, vm_id))
+                    self._append(self._file, b"%s%d\n" % (sign, vm_id))
                 elif change > 0:
                     self._write_anew()
             except OSError as error:
                 self._give_up(error)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, file: int, line: bytes) -> None:
         self._lines += 1
-        if not self._owed and self._file is not None:
-            os.ftruncate(self._file, 0)
+        if not self._owed:
+            os.ftruncate(file, 0)
             self._lines = 0
         elif self._lines > _COMPACT_AFTER + 2 * self._owed.total():
             self._write_anew()
         else:
-            journal_file.write(self._file, line)
+            journal_file.write(file, line)
 
-    def _write_anew(self) -> None:
-        """Have a file of what is owed alone, which is locked before it takes the name."""
+    def _write_anew(self) -> int:
+        """Have a file of what is owed alone, which is locked before it takes the name; give it."""
         fresh_path = journal_file.fresh(self.path)
         fresh = journal_file.create(fresh_path)
         text = b"".join(b"+%d\n" % vm_id * count for vm_id, count in self._owed.items())
@@ -176,6 +175,7 @@ class Journal:
             raise
         self._change_file(fresh)
         self._lines = self._owed.total()
+        return fresh
 
     def _give_up(self, error: OSError) -> None:
         """Have no file; the next note of an answer that is owed tries to make one."""

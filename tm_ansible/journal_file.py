@@ -45,9 +45,8 @@ def create(path: Path) -> int:
     return file
 
 
-def write(file: int | None, text: bytes) -> None:
+def write(file: int, text: bytes) -> None:
     """Write all or nothing that counts: a full disk may take a part."""
-    assert file is not None  # noqa: S101 - for the type checker; callers look
     if os.write(file, text) < len(text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -1,7 +1,7 @@
 """List trees by their paths, with no recursion: how deep they are is up to who made them."""
 
 import os
-from typing import Callable, Iterator, List, Tuple
+from typing import Iterator, List, Tuple
 
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 
@@ -12,16 +12,17 @@ __metaclass__ = type
 DEEPEST = 256
 
 
-def walk(
-    top: str, on_error: Callable[[OSError], None] = lambda _error: None
-) -> Iterator[Tuple[str, List[str], List[str]]]:
+def walk(top: str, strict: bool = False) -> Iterator[Tuple[str, List[str], List[str]]]:
     """Yield each directory's path with the names of the directories and of all else in it.
 
     The directories may be sorted before the walk goes on, which then goes on in that order.
 
     Args:
-        top: path of the first; what is no directory yields nothing.
-        on_error: hears why a directory cannot be listed, and may raise it; it is left out.
+        top: path of the first; what is no directory yields nothing, unless that is an error.
+        strict: whether a directory that cannot be listed is an error; else it is left out.
+
+    Raises:
+        OSError: why a directory cannot be listed.
     """
     waiting = [top]
     while waiting:
@@ -33,8 +34,9 @@ def walk(
                 for entry in found:
                     is_directory = entry.is_dir(follow_symlinks=False)
                     (directories if is_directory else others).append(entry.name)
-        except OSError as error:
-            on_error(error)
+        except OSError:
+            if strict:
+                raise
             continue
         yield place, directories, others
         waiting.extend(os.path.join(place, name) for name in reversed(directories))

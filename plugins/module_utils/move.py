@@ -5,7 +5,7 @@ import functools
 import os
 from typing import Any, Callable, Dict, Iterator, Optional
 
-from ansible_collections.one.tm.plugins.module_utils import entries, formats, removal
+from ansible_collections.one.tm.plugins.module_utils import entries, formats, listing, removal
 from ansible_collections.one.tm.plugins.module_utils.attributes import Attributes
 from ansible_collections.one.tm.plugins.module_utils.directories import anchored, workplace
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError, about
@@ -74,13 +74,9 @@ def _names_in(directory: str) -> Iterator[str]:
     """Yield the paths of what is in a directory, relative to it; nothing for a file or link."""
     if os.path.islink(directory) or not os.path.isdir(directory):
         return
-    for parent, directories, files in os.walk(directory, onerror=_raise):
-        for name in directories + files:
+    for parent, directories, others in listing.walk(directory, strict=True):
+        for name in directories + others:
             yield os.path.relpath(os.path.join(parent, name), directory)
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def final_place(source: str, destination: str, into: bool) -> str:

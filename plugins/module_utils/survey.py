@@ -133,17 +133,13 @@ def identity(survey: Survey, destination: str, filesystem: str) -> str:
 def _walk(directory: str, shown: str) -> Iterator[Tuple[str, str]]:
     """Yield name below the directory and path of all entries, in one order everywhere."""
     yield ".", directory
-    for parent, directories, others in walk(directory, on_error=_raise):
+    for parent, directories, others in walk(directory, strict=True):
         directories.sort()
         for name in sorted(directories + others):
             path = os.path.join(parent, name)
             below = os.path.relpath(path, directory)
             check_depth(shown, below)
             yield below, path
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _describe(name: str, path: str, state: os.stat_result) -> bytes:

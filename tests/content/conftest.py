@@ -1,9 +1,11 @@
 """The collection on Python's path, and playbooks run as a person runs them."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +78,14 @@ def image(cloud: Cloud) -> Path:
         stream.seek(1 << 20, os.SEEK_CUR)
         stream.write(os.urandom(1 << 20))
     return path
+
+
+@pytest.fixture
+def other_fs() -> Iterator[Path]:
+    """Give a directory on another file system."""
+    path = Path("/dev/shm") / f"tm-{uuid.uuid4()}"
+    path.mkdir()
+    if path.stat().st_dev == Path(__file__).stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own here")
+    yield path
+    shutil.rmtree(path)

@@ -2,8 +2,6 @@
 
 import contextlib
 import resource
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,17 +44,6 @@ def var(tmp_path: Path) -> Iterator[Path]:
     (place / "7").mkdir(parents=True)
     yield place
     lifeline.discard(str(place))
-
-
-@pytest.fixture
-def other_fs() -> Iterator[Path]:
-    """Give a directory on another file system."""
-    path = Path("/dev/shm") / f"tm-{uuid.uuid4()}"
-    path.mkdir()
-    if path.stat().st_dev == Path(__file__).stat().st_dev:
-        pytest.skip("/dev/shm is no file system of its own here")
-    yield path
-    shutil.rmtree(path)
 
 
 def delete(path: Path, var: Path) -> dict:

@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,17 +26,6 @@ def var(tmp_path: Path) -> Path:
         stream.write(b"end")
     (images / "disk.2").symlink_to("/srv/data.img")
     return tmp_path / "var"
-
-
-@pytest.fixture
-def other_fs() -> Iterator[Path]:
-    """Give a directory on another file system."""
-    path = Path("/dev/shm") / f"tm-{uuid.uuid4()}"
-    path.mkdir()
-    if path.stat().st_dev == Path(__file__).stat().st_dev:
-        pytest.skip("/dev/shm is no file system of its own here")
-    yield path
-    shutil.rmtree(path)
 
 
 def run(source: object, destination: object, *roots: Path, check: bool = False) -> dict:
