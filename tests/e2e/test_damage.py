@@ -183,8 +183,8 @@ CHANGES = [grow, shrink, write_into, replace_file]
 
 COPIES = [("local", "CLONE"), ("local", "MV"), ("remote", "MV")]
 SHORT = [
-    *((write_into, "local", "CLONE"), (replace_file, "local", "CLONE")),
-    *((grow, "remote", "MV"), (replace_file, "remote", "MV")),
+    (write_into, "local", "CLONE"),
+    (replace_file, "remote", "MV"),
 ]
 
 

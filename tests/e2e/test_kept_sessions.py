@@ -16,14 +16,14 @@ from tests.support.site import Site
 
 pytestmark = pytest.mark.root
 
+SETTINGS = "engine: {warm: true}\ncopies: {bandwidth_per_host: 4}\n"
 FAILING = "DELETE node1:/srv/elsewhere/disk.0\n"
 
 
 @pytest.fixture
 def site(front_end: Path, inventory: Path) -> Site:
     """Give a site whose runs start warm, with an image."""
-    settings = "engine: {warm: true}\ncopies: {bandwidth_per_host: 4}\n"
-    site = Site(front_end / "site", "ssh").install(settings, inventories=[inventory])
+    site = Site(front_end / "site", "ssh").install(SETTINGS, inventories=[inventory])
     (site.images / "a.img").write_bytes(os.urandom(300_000))
     (site.images / "long.img").write_bytes(os.urandom(40 << 20))
     return site
@@ -70,6 +70,16 @@ def test_the_next_run_goes_on_with_it(site: Site, oned: Oned, nodes: dict[str, S
     ended = time.monotonic()
     wait_until(lambda: not alive(first))
     assert time.monotonic() - ended < 5
+
+
+def test_a_site_may_have_none(site: Site, nodes: dict[str, SshHost]) -> None:
+    """With ``session_seconds: 0`` the session ends with its run."""
+    text = (site.etc / "settings.yml").read_text()
+    (site.etc / "settings.yml").write_text(text.replace("warm: true", "session_seconds: 0"))
+    with site.start() as oned:
+        oned.wait_warm()
+        assert oned.transfer(7, clone(site, 7)).ok
+        wait_until(lambda: not sessions(nodes["node1"]), 2)
 
 
 def test_one_that_has_died_is_not_used(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import COMMAND, environment_of
+from tests.support.forms import in_full
 from tests.support.hosts import SshHost, close_masters, make_key, missing_for_hosts, write_inventory
 
 ROOT = Path(__file__).parents[2]
@@ -317,8 +318,9 @@ def test_become_on_the_destination(pair: Pair) -> None:
     ("name", "value"),
     [
         ("tm_direct_address", "-oProxyCommand=touch /tmp/x"),
-        ("tm_direct_address", "b -oProxyCommand=true"),
-        ("ansible_user", "-oProxyCommand=true"),
+        *in_full(
+            ("tm_direct_address", "b -oProxyCommand=true"), ("ansible_user", "-oProxyCommand=true")
+        ),
     ],
 )
 def test_names_are_no_options(pair: Pair, name: str, value: str) -> None:
@@ -468,7 +470,7 @@ def twin(pair: Pair) -> Iterator[Pair]:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("route", ["auto", "direct", "front_end"])
+@pytest.mark.parametrize("route", ["auto", *in_full("direct", "front_end")])
 def test_a_move_within_a_host_of_two_names_is_a_rename(twin: Pair, route: str) -> None:
     """A sparse directory of 1 GiB keeps its inodes, whatever the route, and the log says why."""
     images = twin.hosts["a"].private / "from/images"
@@ -529,7 +531,7 @@ def test_ciphers_of_a_host_are_those_of_its_connection(pair: Pair) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("value", ["['-oProxyCommand=true']", "['a,b c']", "{'a': 1}"])
+@pytest.mark.parametrize("value", ["['-oProxyCommand=true']", *in_full("['a,b c']", "{'a': 1}")])
 def test_ciphers_are_names(pair: Pair, value: str) -> None:
     """What is no name of a cipher does not reach ssh."""
     pair.image("a")

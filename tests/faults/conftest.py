@@ -35,7 +35,8 @@ def make_ground(
         model: str = "ssh", settings: str = "", more: tuple[Path, ...] = (), warm: bool = WARM
     ) -> Ground:
         site = Site(front_end / f"{tmp_path.name}.{model}", model)
-        text = f"engine: {{warm: {str(warm).lower()}}}\n{settings}"
+        # Nothing may be left after a run: that is proven sooner where no session waits for another.
+        text = f"engine: {{warm: {str(warm).lower()}, session_seconds: 0.5}}\n{settings}"
         site.install(text, inventories=[inventory, *more])
         return Ground(site, nodes, control_path_dir, warm)
 

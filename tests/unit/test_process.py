@@ -133,8 +133,11 @@ def test_nothing_of_a_run_is_left_when_wait_returns(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cancel_lets_the_worker_end_itself(engine: ProcessEngine, job: Callable[..., Job]) -> None:
-    """A worker that ends when its stdin closes tells its own outcome, soon."""
+def test_cancel_lets_the_worker_end_itself(
+    engine: ProcessEngine, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends when its stdin closes tells its own outcome, and nobody waits longer."""
+    monkeypatch.setattr(conversation, "_GRACE", 60.0)
     lines: list[Line] = []
     run = engine.start(job("obedient"), lines.append)
     wait_until(lambda: lines)
@@ -142,7 +145,7 @@ def test_cancel_lets_the_worker_end_itself(engine: ProcessEngine, job: Callable[
     run.cancel()
     run.cancel()
     assert run.wait() == Outcome(reason="cancelled", cancelled=True)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 30
     run.cancel()
 
 

@@ -40,6 +40,7 @@ def site(tmp_path: Path) -> Site:
         options=RunOptions(),
         defaults={},
         marker="t.warm",
+        session_seconds=4.0,
     )
 
 
@@ -138,7 +139,7 @@ def test_close_waits_for_no_server_that_does_not_answer(
         wait_until(warm._lock.locked)
         began = time.monotonic()
         warm.close()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < client._START_SECONDS
         assert asking.result(1) is None
 
 
@@ -149,6 +150,6 @@ def test_close_ends_a_server_that_is_not_ready(workers, tmp_path: Path) -> None:
     process = warm._unready._process
     began = time.monotonic()
     warm.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < client._START_SECONDS
     wait_until(lambda: process.poll() is not None)
     wait_until(lambda: not list(tmp_path.glob("tm_ansible.*")))

@@ -107,6 +107,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         options: how Ansible is run.
         defaults: variables of the group ``all``.
         marker: begins the marker of every process of the driver.
+        session_seconds: how long a session on a host waits for the next run.
     """
 
     environment: dict[str, str]
@@ -114,6 +115,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     options: RunOptions
     defaults: dict[str, Value]
     marker: str
+    session_seconds: float
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):

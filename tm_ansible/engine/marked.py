@@ -21,7 +21,7 @@ _ROOM = 128
 # Time between two looks, in seconds; each reads the environment of every process.
 _PAUSE = 0.02
 # How often to look again at a process that is just being replaced, and the pause.
-_LOOKS, _LOOK_PAUSE = 50, 0.001
+_LOOKS, _LOOK_PAUSE = 1000, 0.001
 # How often nothing is read of one that is not, until that is believed.
 _EMPTY = 3
 

@@ -17,8 +17,6 @@ from ansible_collections.one.tm.plugins.plugin_utils.kept import Kept
 from tm_ansible.engine import marked
 from tm_ansible.engine.child import is_readable
 
-# Seconds that a session nobody uses stays: five after a run nothing of it may be left.
-KEPT_SECONDS = 4.0
 # sshd allows ten on one connection (``MaxSessions``).
 MOST_OF_A_CONNECTION = 4
 MOST = 64
@@ -105,9 +103,13 @@ class _Idle(NamedTuple):
 class Store:
     """What the server keeps, and what it has lent."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._is_closed = False
+    def __init__(self, seconds: float) -> None:
+        """Begin with nothing.
+
+        Args:
+            seconds: how long a session stays that nobody uses.
+        """
+        self._seconds = seconds
         self._idle: list[_Idle] = []
         self._lent: dict[int, dict[int, int]] = {}
 
@@ -122,7 +124,7 @@ class Store:
         """Tell in how many milliseconds ``expire`` has something to do; None if never."""
         if not self._idle:
             return None
-        return max(0.0, 1000 * (self._idle[0].since + KEPT_SECONDS - time.monotonic()))
+        return max(0.0, 1000 * (self._idle[0].since + self._seconds - time.monotonic()))
 
     def serve(self, borrower: int, control: socket.socket) -> bool:
         """Answer one message.
@@ -164,19 +166,15 @@ class Store:
             _end(pid, end)
             os.close(end)
 
-    def expire(self, seconds: float = KEPT_SECONDS) -> None:
-        """End what nobody has wanted for a time.
-
-        Args:
-            seconds: that time.
-        """
-        while self._idle and self._idle[0].since + seconds <= time.monotonic():
+    def expire(self) -> None:
+        """End what nobody has wanted for too long."""
+        while self._idle and self._idle[0].since + self._seconds <= time.monotonic():
             _drop(self._idle.pop(0).kept)
 
     def close(self) -> None:
         """Keep nothing any more; what is lent is still looked after."""
-        self._is_closed = True
-        self.expire(0)
+        self._seconds = 0
+        self.expire()
 
     def _lend(self, connection: str, lent: dict[int, int], control: socket.socket) -> None:
         kept = self._find(connection)
@@ -201,7 +199,7 @@ class Store:
 
     def _put(self, kept: Kept) -> None:
         same = [idle for idle in self._idle if idle.kept.connection == kept.connection]
-        if self._is_closed or len(same) >= MOST_OF_A_CONNECTION or len(self._idle) >= MOST:
+        if not self._seconds or len(same) >= MOST_OF_A_CONNECTION or len(self._idle) >= MOST:
             _drop(kept)
         else:
             self._idle.append(_Idle(kept, time.monotonic()))

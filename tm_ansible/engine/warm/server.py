@@ -89,7 +89,7 @@ class _Server:
         self._site = site
         self._signature = signature
         self._loaded = signature()
-        self._store = Store()
+        self._store = Store(site.session_seconds)
         self._workers: dict[int, _Worker] = {}
         self._spare: spare.Spare | None = None
         # Whether to fork workers ahead; not again, until there is a run, after one has died.
