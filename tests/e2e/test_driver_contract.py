@@ -626,6 +626,7 @@ def test_two_drivers_of_one_name_do_not_disturb_each_other(start: Start, tmp_pat
     assert two.wait_reply(7).reason == "the driver was restarted while this transfer ran"
 
 
+@pytest.mark.long  # in short, for a whole driver, in faults/test_scarce.py
 def test_few_descriptors_are_enough_or_told(start: Start) -> None:
     """With 40 descriptors and 12 transfers at once each is answered and the driver lives."""
     oned = start("-t 30 tm_test/tm_test.conf")

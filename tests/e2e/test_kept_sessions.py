@@ -82,6 +82,7 @@ def test_a_site_may_have_none(site: Site, nodes: dict[str, SshHost]) -> None:
         wait_until(lambda: not sessions(nodes["node1"]), 2)
 
 
+@pytest.mark.long
 def test_one_that_has_died_is_not_used(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
     """The run behind a session's death starts another."""
     assert oned.transfer(7, clone(site, 7)).ok

@@ -178,6 +178,7 @@ def shared(front_end: Path, inventory: Path, tmp_path: Path) -> Site:
     return Site(front_end / tmp_path.name, "shared").install(WARM, inventories=[inventory])
 
 
+@pytest.mark.long  # in short: each action of that model in faults/test_hostile_names.py
 def test_shared_life(shared: Site, nodes: dict[str, SshHost], tmp_path: Path) -> None:
     """The guide's third choice: links and copies are made on the host; saving crosses hosts."""
     repository = tmp_path / "repository"

@@ -71,7 +71,7 @@ def sampling(directory: Path) -> Iterator[Counter[str]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "hosts"), [(20, 3), pytest.param(1000, 20, marks=pytest.mark.long)]
+    ("count", "hosts"), [(12, 3), pytest.param(1000, 20, marks=pytest.mark.long)]
 )
 def test_many_at_once(tmp_path: Path, at_work: Path, count: int, hosts: int) -> None:
     """1,000 TRANSFERs at once over 20 hosts with a limit of 2 each: all answered, none starves."""

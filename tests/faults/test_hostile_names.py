@@ -23,7 +23,7 @@ from tests.support.oned import Oned
 from tests.support.site import Site
 from tm_ansible.protocol import clean
 
-FEW = 60
+FEW = 30
 # Actions that take a play of their own for each name.
 FEWER = 6
 BATCH = 150

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.oned import ROOT, Oned
+from tm_ansible.cli.install import install
+from tm_ansible.locations import locate
 
 FIXTURES = ROOT / "tests" / "fixtures" / "oned-1.2"
 
@@ -41,14 +43,14 @@ class Site:
         return self.base / "images"
 
     def install(self, settings: str = "", inventories: Iterable[Path] = ()) -> "Site":
-        """Install with ``tm-ansible install`` and write ``settings.yml``.
+        """Install as ``tm-ansible install`` does, and write ``settings.yml``.
 
         Args:
             settings: YAML behind what every site here has.
             inventories: their paths.
         """
         self.images.mkdir(parents=True, exist_ok=True)
-        tm_ansible("install", "--one-location", str(self.location), check=True)
+        install(locate({"ONE_LOCATION": str(self.location)}))
         listed = ", ".join(str(path) for path in inventories)
         text = f"front_ends: [fe]\ninventory: [{listed}]\n{settings}"
         (self.etc / "settings.yml").write_text(text)
