@@ -1,8 +1,8 @@
 # Everything is made below .venv; PYTHON may name another interpreter, 3.10 or newer.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
-# Tests wait for hosts and disks more than they compute.
-WORKERS ?= $(shell echo $$(($$(nproc) * 2)))
+# Tests compute more than they wait for hosts and disks, but wait they do.
+WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell git ls-files -co --exclude-standard tm_ansible playbooks roles plugins meta 2>/dev/null) \

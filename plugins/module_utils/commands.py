@@ -9,6 +9,8 @@ import subprocess
 import time
 from typing import Callable, Dict, List, Optional
 
+from ansible_collections.one.tm.plugins.module_utils import lifeline
+
 __metaclass__ = type
 
 LINE_BYTES = 16384
@@ -146,17 +148,17 @@ def run_lines(
     Raises:
         OSError: it could not be started.
     """
-    child = _start(command)
-    try:
-        with _Guard(child.pid):
-            try:
-                in_time = _pump(child, on_output, on_error, command.seconds)
-            finally:
-                end_session(child.pid)
-    finally:
-        status = child.wait()
-        child.stdout.close()  # type: ignore[union-attr]
-        child.stderr.close()  # type: ignore[union-attr]
+    with lifeline.child(lambda: _start(command)) as child:
+        try:
+            with _Guard(child.pid):
+                try:
+                    in_time = _pump(child, on_output, on_error, command.seconds)
+                finally:
+                    end_session(child.pid)
+        finally:
+            status = child.wait()
+            child.stdout.close()  # type: ignore[union-attr]
+            child.stderr.close()  # type: ignore[union-attr]
     return Ending(status if in_time else None)
 
 

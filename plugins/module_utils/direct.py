@@ -106,10 +106,11 @@ def _send(words: List[str], pour: Callable[[int], None], token: str, tell: strea
         tell: tells the controller.
     """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # type: Any
-    child = subprocess.Popen(words, start_new_session=True, **pipes)
-    listener = threading.Thread(target=_pass_on, args=(child, tell), daemon=True)
+    start = functools.partial(subprocess.Popen, words, start_new_session=True, **pipes)
+    child = listener = None  # type: Any
     try:
-        with lifeline.child(child.pid):
+        with lifeline.child(start) as child:
+            listener = threading.Thread(target=_pass_on, args=(child, tell), daemon=True)
             listener.start()
             with contextlib.suppress(BrokenPipeError):  # the receiver has ended, and tells why
                 pour(child.stdin.fileno())
@@ -117,8 +118,9 @@ def _send(words: List[str], pour: Callable[[int], None], token: str, tell: strea
             listener.join()
     except Cancelled:
         # From here on ssh ends with the receiver, also where the controller goes first.
-        _cancel(child, token)
-        listener.join(CANCEL_SECONDS)
+        if listener:
+            _cancel(child, token)
+            listener.join(CANCEL_SECONDS)
 
 
 def _pour(

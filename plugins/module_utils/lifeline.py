@@ -8,8 +8,9 @@ import contextlib
 import os
 import select
 import signal
+import subprocess
 import threading
-from typing import Any, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 from ansible_collections.one.tm.plugins.module_utils import removal
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
@@ -20,10 +21,22 @@ GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _temporary = set()  # type: Set[str]
 _spared = set()  # type: Set[str]
-# Held by what makes temporary files in another thread, and for good by the end of this process:
-# nothing new appears behind it.
+# Held by what makes temporary files in another thread, or starts a program, and for good by the end
+# of this process: nothing new appears behind it.
 making = threading.RLock()
 _children = set()  # type: Set[int]
+
+
+class _Begun:
+    """What is under way.
+
+    Attributes:
+        start: a program is being started, of which nobody knows the number yet.
+        end: this process was told to end.
+    """
+
+    start = False
+    end = False
 
 
 def start() -> None:
@@ -77,17 +90,30 @@ def spare_no_more(*paths: str) -> None:
 
 
 @contextlib.contextmanager
-def child(pid: int) -> Iterator[None]:
+def child(start_it: "Callable[[], subprocess.Popen[bytes]]") -> "Iterator[subprocess.Popen[bytes]]":
     """Have a process group killed when this process is told to end.
 
     Args:
-        pid: leader of a process group of its own.
+        start_it: starts the leader of a process group of its own.
     """
-    _children.add(pid)
+    process = _start(start_it)
     try:
-        yield
+        yield process
     finally:
-        _children.discard(pid)
+        _children.discard(process.pid)
+
+
+def _start(start_it: "Callable[[], subprocess.Popen[bytes]]") -> "subprocess.Popen[bytes]":
+    with making:
+        _Begun.start = True
+        try:
+            process = start_it()
+            _children.add(process.pid)
+        finally:
+            _Begun.start = False
+    if _Begun.end:
+        _end()
+    return process
 
 
 def discard(path: str) -> None:
@@ -113,7 +139,14 @@ def give_up(is_lost: bool = False) -> None:
 
 def _listen() -> Dict[int, Any]:
     """Tidy up on the signals that end a process; return what was done on them before."""
-    return {number: signal.signal(number, lambda *_event: _end()) for number in SIGNALS}
+    return {number: signal.signal(number, _hear) for number in SIGNALS}
+
+
+def _hear(*_event: Any) -> None:
+    """Tidy up on a signal; what was interrupted at a start does it when it knows whom to kill."""
+    _Begun.end = True
+    if not _Begun.start:
+        _end()
 
 
 def _watch() -> None:

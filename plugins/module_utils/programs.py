@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import subprocess
@@ -79,17 +80,17 @@ def run(argv: Sequence[str], directory: str) -> str:
     Raises:
         TmError: it failed; the reason is its last line.
     """
-    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
-    process = subprocess.Popen(
+    start = functools.partial(
+        subprocess.Popen,
         list(argv),
         cwd=directory,
-        env=environment,
+        env=dict(os.environ, LC_ALL="C", LANGUAGE="C"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    with process, lifeline.child(process.pid):
+    with lifeline.child(start) as process, process:
         # Complaints last: a program may write its other output when it exits.
         output = b"".join(process.communicate()).decode("utf-8", "replace")
     if process.returncode < 0:

@@ -1,6 +1,7 @@
 """Ask ``qemu-img info`` about an image that nobody trusts, and end it when it takes too much."""
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -55,7 +56,8 @@ def _program() -> str:
 
 def _run(argv: Sequence[str], descriptor: int) -> Tuple[int, bytes, str]:
     """Run a program under limits; return its status, its output and its errors."""
-    process = subprocess.Popen(
+    start = functools.partial(
+        subprocess.Popen,
         [programs.find("prlimit", "util-linux"), *_limits(), "--", *argv],
         env=dict(os.environ, LC_ALL="C", LANGUAGE="C"),
         stdin=subprocess.DEVNULL,
@@ -64,7 +66,7 @@ def _run(argv: Sequence[str], descriptor: int) -> Tuple[int, bytes, str]:
         pass_fds=(descriptor,),
         start_new_session=True,
     )
-    with process, lifeline.child(process.pid), _clock(process):
+    with lifeline.child(start) as process, process, _clock(process):
         output = process.stdout.read(OUTPUT_BYTES + 1)  # type: ignore[union-attr]
         if len(output) > OUTPUT_BYTES:
             _kill(process)

@@ -19,6 +19,15 @@ with files.new_file(sys.argv[2]) as descriptor:
     print("begun", flush=True)
     programs.run(["sh", "-c", "echo $$ > child; exec sleep 60"], os.path.dirname(sys.argv[2]))
 """
+# The child runs for a second before its number is known.
+LATE = """
+import subprocess, time
+class Popen(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        time.sleep(1)
+subprocess.Popen = Popen
+"""
 
 
 def is_running(pid: int) -> bool:
@@ -29,10 +38,17 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("first", ["", LATE], ids=["later", "at once"])
 @pytest.mark.parametrize("way", ["connection", "SIGTERM"])
-def test_a_lost_process_ends_its_child_and_its_temporary_file(tmp_path, way):
+def test_a_lost_process_ends_its_child_and_its_temporary_file(tmp_path, way, first):
     """Its reader goes, or it is told to end; within seconds nothing of it is left."""
-    argv = [sys.executable, "-c", PROGRAM, str(ROOT / ".collections"), str(tmp_path / "disk.0")]
+    argv = [
+        sys.executable,
+        "-c",
+        first + PROGRAM,
+        str(ROOT / ".collections"),
+        str(tmp_path / "disk.0"),
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"begun\n"
         deadline = time.monotonic() + 20
