@@ -34,6 +34,8 @@ class Heir:
         self._awaited: set[Path] = set()
         # VMs of which oned has spoken since: it waits for no answer of a predecessor any more.
         self._newer: set[int] = set()
+        # Nothing is said between the look at that and the answer.
+        self._lock = threading.Lock()
 
     def inherit(self) -> None:
         """Settle what dead drivers have left, and have threads wait for the end of living ones."""
@@ -54,14 +56,17 @@ class Heir:
         Args:
             vm_id: the VM it was about.
         """
-        if self._awaited:
-            self._newer.add(vm_id)
+        with self._lock:
+            if self._awaited:
+                self._newer.add(vm_id)
+            self._office.writer.withdraw(vm_id, only_inherited=True)
 
     def _wait_for(self, path: Path) -> None:
         self._take_over_all(self._office.journal.legacies(wait_for=path))
-        self._awaited.discard(path)
-        if not self._awaited:
-            self._newer.clear()
+        with self._lock:
+            self._awaited.discard(path)
+            if not self._awaited:
+                self._newer.clear()
 
     def _take_over_all(self, legacies: Iterable[Legacy]) -> None:
         for legacy in legacies:
@@ -74,8 +79,10 @@ class Heir:
 
     def _settle(self, vm_id: int) -> None:
         settled = partial(self._office.journal.settle, vm_id)
-        if vm_id in self._newer:
-            settled()
-            return
-        _log.warning("VM %d: %s", vm_id, _RESTARTED)
-        self._office.writer.answer(vm_id, render_reply(vm_id, _RESTARTED), settled)
+        with self._lock:
+            if vm_id in self._newer:
+                settled()
+                return
+            _log.warning("VM %d: %s", vm_id, _RESTARTED)
+            reply = render_reply(vm_id, _RESTARTED)
+            self._office.writer.answer(vm_id, reply, settled, is_inherited=True)

@@ -53,10 +53,11 @@ class _Lane:
 
 
 class _Answer(NamedTuple):
-    """A reply that waits: for which VM, and what to do once it is written."""
+    """A reply that waits: for which VM, what to do once it is written, and whose debt it is."""
 
     vm_id: int
     settled: Callable[[], None]
+    is_inherited: bool
 
 
 class Writer:
@@ -94,30 +95,38 @@ class Writer:
         with self._changed:
             self._put(self._replies, message)
 
-    def answer(self, vm_id: int, message: bytes, settled: Callable[[], None]) -> None:
+    def answer(
+        self, vm_id: int, message: bytes, settled: Callable[[], None], *, is_inherited: bool = False
+    ) -> None:
         """Queue the reply to a transfer.
 
         Args:
             vm_id: for which it was.
             message: as for ``reply``.
             settled: called when oned can read the message, or when it is withdrawn.
+            is_inherited: whether an earlier driver owes it.
         """
         with self._changed:
             if not self._broken:
-                self._answers[self._number] = _Answer(vm_id, settled)
+                self._answers[self._number] = _Answer(vm_id, settled, is_inherited)
             self._put(self._replies, message)
 
-    def withdraw(self, vm_id: int) -> int:
+    def withdraw(self, vm_id: int, *, only_inherited: bool = False) -> int:
         """Take replies to a VM's transfers back that oned was too slow to read.
 
         Args:
-            vm_id: of the transfers, which were cancelled meanwhile.
+            vm_id: of the transfers, which were cancelled or overtaken meanwhile.
+            only_inherited: whether only what earlier drivers owe is taken back.
 
         Returns:
             how many there were.
         """
         with self._changed:
-            asked = [number for number, answer in self._answers.items() if answer.vm_id == vm_id]
+            asked = [
+                number
+                for number, answer in self._answers.items()
+                if answer.vm_id == vm_id and (answer.is_inherited or not only_inherited)
+            ]
             numbers = [number for number in asked if self._replies.withdraw(number)]
             withdrawn = [self._answers.pop(number) for number in numbers]
             self._changed.notify_all()

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".cache" / "versions"
 PYTHONS = "3.10 3.11 3.12 3.13"
 CORES = "2.16 2.17 2.18 2.19"
-SHORT = ("tests/e2e/test_life.py", "tests/e2e/test_site.py", "tests/content/test_playbooks.py")
+LIFE = ("tests/e2e/test_life.py", "tests/e2e/test_site.py", "tests/content/test_playbooks.py")
+SHORT = (*LIFE, "-m", "long or not long")
 WHOLE = (
     "tests/e2e",
     "tests/content/test_playbooks.py",
@@ -59,7 +60,7 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--cores", default=CORES, help=f"releases of ansible-core: {CORES}")
     parser.add_argument("--pythons", default=PYTHONS, help=f"of this machine: {PYTHONS}")
     parser.add_argument("--starts", default="cold", help="how drivers start runs: cold, warm")
-    parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
+    parser.add_argument("--short", action="store_true", help=f"only {', '.join(LIFE)}")
     parser.add_argument("--workers", default="auto", help="of pytest-xdist; 0 for one process")
     return parser.parse_known_args()
 

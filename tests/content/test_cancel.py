@@ -101,7 +101,7 @@ def test_told_to_end(image: Path, tmp_path: Path) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         output, _errors = process.communicate(timeout=20)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
     assert (process.returncode, output) == (7, b"previous handler")
     assert names(final.parent) == []
     assert programs_of(final) == []

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_a_playbook_of_the_site_is_parsed(one: Path) -> None:
     assert "mine.yml" in failure.text
     assert "no_such_module" in failure.text
     assert any("names no program for LN" in each.text for each in of_level(found, "warn"))
+
+
+def test_what_the_driver_would_use_is_used(one: Path) -> None:
+    """Collections, an ansible.cfg and a vault of the site are no reason to fail."""
+    etc, tasks = one / "etc/tm_ansible_nfs", one / "collections/ansible_collections/acme/site/roles"
+    (tasks / "hello/tasks").mkdir(parents=True)
+    (tasks / "hello/tasks/main.yml").write_text("- ansible.builtin.debug: {msg: hello}\n")
+    role = "{name: Say, hosts: localhost, gather_facts: false, roles: [acme.site.hello]}"
+    (etc / "mine.yml").write_text(f"- {role}\n")
+    (etc / "tm_ansible_nfs.conf").write_text("CLONE = mine.yml\n")
+    (etc / "password").write_text("open\n")
+    config = f"[defaults]\ncollections_path={one}/collections\n"
+    (etc / "ansible.cfg").write_text(f"{config}vault_password_file={etc}/password\n")
+    (etc / "hosts.yml").write_text("all: {vars: {one: two}}\n")
+    encrypt = ["ansible-vault", "encrypt", "--vault-password-file", f"{etc}/password"]
+    subprocess.run([*encrypt, f"{etc}/hosts.yml"], check=True, capture_output=True)
+    set_settings(one, "nfs", "ansible: {config: ansible.cfg}\ninventory: [hosts.yml]\n")
+    status, found = check(one, "nfs")
+    assert not list(of_level(found, "fail"))
+    assert status == 0
 
 
 def test_a_missing_var_fails(one: Path) -> None:

@@ -224,21 +224,35 @@ def test_nothing_is_left_when_it_is_told_to_end(one: Path, number: signal.Signal
 
 def test_a_terminal_gets_colours_and_times(one: Path) -> None:
     """A person sees how long it took; the exit rules are the same."""
+    status, shown = at_a_terminal(one)
+    assert status == 0
+    assert b"\x1b[" in shown
+    assert b"MKSWAP localhost" in shown
+    assert b"done" in shown
+
+
+def test_a_terminal_is_left_as_it_was(one: Path) -> None:
+    """Also where no run could be started: the cursor is there again, and the reason whole."""
+    status, shown = at_a_terminal(one, TMPDIR=f"{one}/nowhere")
+    assert status == 1
+    assert b"no directory for temporary files" in shown
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
+
+
+def at_a_terminal(one: Path, **more: str) -> tuple[int, bytes]:
+    """Run an action at a terminal; give its exit status and all that it showed."""
     controller, terminal = pty.openpty()
     words = ["run", "MKSWAP", "1", f"localhost:{one}/var/7/images/disk.2", "--model", "nfs"]
     with subprocess.Popen(
         [*COMMAND, *words],
-        env=environment_of(one) | {"TERM": "xterm", "COLUMNS": "200"},
+        env=environment_of(one) | {"TERM": "xterm", "COLUMNS": "200"} | more,
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
     ) as process:
         os.close(terminal)
         shown = read_all(controller)
-        assert process.wait(timeout=30) == 0
-    assert b"\x1b[" in shown
-    assert b"MKSWAP localhost" in shown
-    assert b"done" in shown
+        return process.wait(timeout=30), shown
 
 
 def read_all(descriptor: int) -> bytes:

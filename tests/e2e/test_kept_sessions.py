@@ -16,7 +16,8 @@ from tests.support.site import Site
 
 pytestmark = pytest.mark.root
 
-SETTINGS = "engine: {warm: true}\ncopies: {bandwidth_per_host: 4}\n"
+# Longer than any of the tests, whatever the machine: what ends, ends for another reason.
+SETTINGS = "engine: {warm: true, session_seconds: 600}\ncopies: {bandwidth_per_host: 4}\n"
 FAILING = "DELETE node1:/srv/elsewhere/disk.0\n"
 
 
@@ -27,6 +28,12 @@ def site(front_end: Path, inventory: Path) -> Site:
     (site.images / "a.img").write_bytes(os.urandom(300_000))
     (site.images / "long.img").write_bytes(os.urandom(40 << 20))
     return site
+
+
+def set_seconds(site: Site, seconds: int) -> None:
+    """Say how long sessions wait for the next run."""
+    text = (site.etc / "settings.yml").read_text()
+    (site.etc / "settings.yml").write_text(text.replace("600", str(seconds)))
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def check_made(site: Site, host: SshHost, vm_id: int) -> None:
 
 
 def test_the_next_run_goes_on_with_it(site: Site, oned: Oned, nodes: dict[str, SshHost]) -> None:
-    """One session does the work of several runs, and is gone five seconds after the last."""
+    """One session does the work of several runs."""
     host = nodes["node1"]
     assert oned.transfer(7, clone(site, 7)).ok
     (first,) = sessions(host)
@@ -67,19 +74,17 @@ def test_the_next_run_goes_on_with_it(site: Site, oned: Oned, nodes: dict[str, S
         assert done.ok, done.reason
         check_made(site, host, vm_id)
     assert sessions(host) == {first}
-    ended = time.monotonic()
-    wait_until(lambda: not alive(first))
-    assert time.monotonic() - ended < 5
 
 
-def test_a_site_may_have_none(site: Site, nodes: dict[str, SshHost]) -> None:
-    """With ``session_seconds: 0`` the session ends with its run."""
-    text = (site.etc / "settings.yml").read_text()
-    (site.etc / "settings.yml").write_text(text.replace("warm: true", "session_seconds: 0"))
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_it_ends_in_time(site: Site, nodes: dict[str, SshHost], seconds: int) -> None:
+    """With its run, or when nobody has wanted it for as long as ``session_seconds`` says."""
+    set_seconds(site, seconds)
     with site.start() as oned:
         oned.wait_warm()
         assert oned.transfer(7, clone(site, 7)).ok
-        wait_until(lambda: not sessions(nodes["node1"]), 2)
+        assert bool(sessions(nodes["node1"])) == bool(seconds)
+        wait_until(lambda: not sessions(nodes["node1"]))
 
 
 @pytest.mark.long
@@ -99,7 +104,7 @@ def test_a_run_that_fails_leaves_none(site: Site, oned: Oned, nodes: dict[str, S
     assert oned.transfer(7, clone(site, 7)).ok
     (first,) = sessions(nodes["node1"])
     assert not oned.transfer(8, FAILING).ok
-    wait_until(lambda: not alive(first), 2)
+    wait_until(lambda: not alive(first))
     assert oned.transfer(9, clone(site, 9)).ok
 
 
@@ -130,4 +135,4 @@ def test_the_end_of_the_driver(site: Site, oned: Oned, nodes: dict[str, SshHost]
     assert oned.transfer(7, clone(site, 7)).ok
     (first,) = sessions(nodes["node1"])
     oned.finalize()
-    wait_until(lambda: not alive(first), 2)
+    wait_until(lambda: not alive(first))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forms import in_full
 from tests.support.oned import as_oned, driver_command
 from tests.support.processes import resident_mib, wait_until
 from tests.support.site import Site
@@ -165,8 +166,7 @@ def test_script_of_a_gigabyte(site: Site) -> None:
         assert "is larger than 1048576 bytes" in reply.reason
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("seconds", [4, 60])
+@pytest.mark.parametrize("seconds", [4, *in_full(60)])
 def test_oned_reads_nothing_for_a_while(site: Site, seconds: int) -> None:
     """A slow oned costs old log lines, of which a note tells, and no reply; stdin is read on."""
     said = site.location / "said"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tm_ansible.cli.findings import Level, bad, doubtful, failed, good, render, render_json
-from tm_ansible.cli.hosts import Directory, Probed, _judge, judge_directory
+from tm_ansible.cli.hosts import Directory, Probed, _judge, judge_directories
 
 PROGRAMS: dict[str, str | None] = {
     "mkswap": "/sbin/mkswap",
@@ -76,4 +76,17 @@ def test_tools_for_images_are_only_advised() -> None:
 
 def test_little_space_is_a_warning() -> None:
     """Less than a GiB will not do for long."""
-    assert judge_directory("h", Directory("/v", False, "/", True, 900)).level is Level.WARN
+    (found,) = judge_directories("h", [Directory("/v", False, "/", True, 900)])
+    assert found.level is Level.WARN
+
+
+def test_one_allowed_directory_will_do() -> None:
+    """A host may have no use for the front-end's, nor the front-end for those of hosts."""
+    closed, usable = (
+        Directory("/a", True, "/a", False, 9000),
+        Directory("/b", True, "/b", True, 9000),
+    )
+    found = [each.level for each in judge_directories("h", [closed, usable])]
+    assert found == [Level.WARN, Level.OK]
+    found = [each.level for each in judge_directories("h", [closed, closed])]
+    assert found == [Level.FAIL, Level.FAIL]

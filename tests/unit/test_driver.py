@@ -303,6 +303,38 @@ def test_what_a_predecessor_owes_is_overtaken_by_what_oned_asks_anew(
     stage.close()
 
 
+def test_what_is_overtaken_while_it_waits_for_a_slow_oned_never_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer for a predecessor that still waits when oned asks anew is none to that."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "var").mkdir()
+    before = Journal(tmp_path / "var", "tm")
+    for vm_id in (7, 9):
+        before.accept(vm_id)
+    stage = Stage(tmp_path)
+    fcntl.fcntl(stage.driver._writer._descriptor, fcntl.F_SETPIPE_SZ, 4096)
+    stage.transfer(5)
+    run = stage.engine.next_run()
+    for _ in range(100):
+        run.say("x" * 100)
+    before.close()
+    wait_until(lambda: len(stage.driver._writer._answers) == 2)
+    stage.transfer(7)
+    stage.engine.next_run().finish()
+    heard: list[str] = []
+    while "TRANSFER SUCCESS 7 -" not in heard:
+        heard.append(stage.hear())
+    assert [line for line in heard if "LOG" not in line] == [
+        "TRANSFER FAILURE 9 the driver was restarted while this transfer ran",
+        "TRANSFER SUCCESS 7 -",
+    ]
+    run.finish()
+    assert stage.hear() == "TRANSFER SUCCESS 5 -"
+    assert stage.journal() == ""
+    stage.close()
+
+
 def test_an_engine_that_cannot_start_is_a_failure(stage: Stage) -> None:
     """An engine's error is the reason, behind its action, and the next transfer works."""
     stage.engine.refusal = "no memory for a worker process"

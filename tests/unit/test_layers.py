@@ -46,6 +46,7 @@ FLOORS = [
         "engine.causes",
         "engine.holdings",
         "engine.limits",
+        "engine.options",
         "engine.playlist",
         "engine.report",
         "engine.runner",

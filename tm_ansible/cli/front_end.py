@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tm_ansible.cli.findings import Finding, bad, doubtful, good
-from tm_ansible.cli.hosts import Directory, judge_directory
+from tm_ansible.cli.hosts import Directory, judge_directories
 from tm_ansible.cli.install import driver_command
+from tm_ansible.cli.parsing import complaint_about
 from tm_ansible.configuration import Configuration
 from tm_ansible.locations import doubt_of_vm_dir
 from tm_ansible.script import Verb
@@ -99,18 +100,8 @@ def _check_playbooks(configuration: Configuration) -> Iterator[Finding]:
     own = sorted(path for path in paths if not path.startswith(f"{configuration.content.root}/"))
     yield good("playbooks", f"{len(paths)} found, {len(own)} of this site")
     for path in own:
-        done = subprocess.run(
-            ["ansible-playbook", "--syntax-check", "-e", "tm_host=localhost", "--", path],
-            env={
-                **configuration.environment,
-                "ANSIBLE_COLLECTIONS_PATH": str(configuration.content.collections),
-            },
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        if done.returncode != 0:
-            yield bad("playbooks", f"{path}: {' '.join(done.stderr.split())[:500]}", "correct it")
+        if complaint := complaint_about(configuration, path):
+            yield bad("playbooks", f"{path}: {complaint}", "correct it")
 
 
 def _check_directories(configuration: Configuration) -> Iterator[Finding]:
@@ -123,9 +114,9 @@ def _check_directories(configuration: Configuration) -> Iterator[Finding]:
     else:
         usable = True
     allowed = configuration.defaults["tm_allowed_dirs"]
-    for name in allowed if isinstance(allowed, list) else []:
-        if usable or name != str(var):
-            yield judge_directory(_SUBJECT, _look_at(Path(str(name))))
+    names = allowed if isinstance(allowed, list) else []
+    paths = [Path(str(name)) for name in names if usable or name != str(var)]
+    yield from judge_directories(_SUBJECT, map(_look_at, paths))
 
 
 def _look_at(path: Path) -> Directory:

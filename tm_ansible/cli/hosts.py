@@ -1,15 +1,16 @@
 """What ``tm-ansible check`` looks at on the hosts."""
 
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tm_ansible.actions import job_for
-from tm_ansible.cli.findings import Finding, bad, doubtful, good
+from tm_ansible.cli.findings import Finding, Level, bad, doubtful, good
+from tm_ansible.cli.parsing import host_names
 from tm_ansible.cli.session import new_marker
 from tm_ansible.configuration import Configuration
 from tm_ansible.engine.causes import plain_cause
@@ -36,12 +37,6 @@ class Directory(msgspec.Struct, frozen=True):
     free_mib: int
 
 
-class Group(msgspec.Struct, frozen=True):
-    """A group as ansible-inventory lists it."""
-
-    hosts: tuple[str, ...] = ()
-
-
 class Probed(msgspec.Struct, frozen=True):
     """The result of module one.tm.probe, or of its failure."""
 
@@ -66,7 +61,7 @@ def check(configuration: Configuration) -> Iterator[Finding]:
         )
         return
     try:
-        names = _host_names(configuration)
+        names = host_names(configuration)
     except EngineError as error:
         yield bad("inventory", str(error), "correct the inventory that settings.yml names")
         return
@@ -74,31 +69,6 @@ def check(configuration: Configuration) -> Iterator[Finding]:
     yield good("inventory", f"{len(names)} hosts: {shown}" if names else "no hosts")
     if names:
         yield from _check_hosts(configuration)
-
-
-def _host_names(configuration: Configuration) -> list[str]:
-    options = [word for path in configuration.options.inventories for word in ("-i", path)]
-    if configuration.options.vault_password_file:
-        options += ["--vault-password-file", configuration.options.vault_password_file]
-    # Without these, a file that no plugin understands counts as an empty inventory.
-    strict = {
-        f"ANSIBLE_INVENTORY_{name}": "1" for name in ("UNPARSED_FAILED", "ANY_UNPARSED_IS_FAILED")
-    }
-    try:
-        done = subprocess.run(
-            ["ansible-inventory", "--list", *options],
-            env={**configuration.environment, **strict},
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=120,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"ansible-inventory: {error}") from error
-    if done.returncode != 0:
-        raise EngineError(" ".join(done.stderr.split())[:500])
-    groups = msgspec.json.decode(done.stdout, type=dict[str, Group])
-    return sorted({host for group in groups.values() for host in group.hosts})
 
 
 def _check_hosts(configuration: Configuration) -> Iterator[Finding]:
@@ -150,8 +120,7 @@ def _judge(host: str, probed: Probed) -> Iterator[Finding]:
         return
     yield _judge_python(host, probed)
     yield from _judge_programs(host, probed.programs)
-    for directory in probed.directories:
-        yield judge_directory(host, directory)
+    yield from judge_directories(host, probed.directories)
 
 
 def _judge_python(host: str, probed: Probed) -> Finding:
@@ -174,8 +143,16 @@ def _judge_programs(host: str, programs: Mapping[str, Any]) -> Iterator[Finding]
             yield doubtful(host, text, f"install {package} there if you need it")
 
 
-def judge_directory(subject: str, directory: Directory) -> Finding:
-    """Tell whether VMs' files can be in a directory."""
+def judge_directories(subject: str, directories: Iterable[Directory]) -> Iterator[Finding]:
+    """Tell in which of the allowed directories VMs' files can be; one may be all that is needed."""
+    findings = [_judge_directory(subject, directory) for directory in directories]
+    is_usable = any(finding.level is not Level.FAIL for finding in findings)
+    for finding in findings:
+        is_missed = finding.level is Level.FAIL and not is_usable
+        yield finding if is_missed or not finding.remedy else replace(finding, level=Level.WARN)
+
+
+def _judge_directory(subject: str, directory: Directory) -> Finding:
     path, free = directory.path, f"{directory.free_mib / 1024:.1f} GiB free"
     if not directory.writable:
         text = f"{directory.within} is not writable"

@@ -20,7 +20,7 @@ from tm_ansible.configuration import Configuration, load_configuration
 from tm_ansible.engine.holdings import directories, directory_prefix, end_orphans
 from tm_ansible.engine.job import Job, Outcome
 from tm_ansible.engine.process import ProcessEngine
-from tm_ansible.errors import SettingsError, TmAnsibleError
+from tm_ansible.errors import EngineError, SettingsError, TmAnsibleError
 from tm_ansible.script import Action
 
 _PREFIX = "cli"
@@ -124,7 +124,11 @@ def run_job(job: Job, shown: PlainOutput) -> int:
     Returns:
         The exit status: 0 for success, 1 for failure.
     """
-    run = ProcessEngine().start(job, shown.show)
+    try:
+        run = ProcessEngine().start(job, shown.show)
+    except EngineError as error:
+        shown.end(Outcome(reason=str(error)))
+        return 1
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: run.cancel())
     outcome = run.wait()

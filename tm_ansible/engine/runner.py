@@ -19,6 +19,7 @@ from ansible_runner.utils import OutputEventFilter
 
 from tm_ansible.engine.events import Event, parse_event
 from tm_ansible.engine.job import Job, RunOptions
+from tm_ansible.engine.options import variables, words
 from tm_ansible.engine.playlist import write_project
 from tm_ansible.errors import EngineError
 
@@ -87,8 +88,8 @@ def _configure(directory: Path, playlist: Path, job: Job) -> ansible_runner.Runn
         ident=uuid.uuid4().hex,
         playbook=str(playlist),
         inventory=[str(directory / "inventory.json"), *job.options.inventories],
-        cmdline=_command_line(job.options),
-        envvars=_environment(directory, job.options),
+        cmdline=shlex.join(words(job.options)),
+        envvars=variables(directory, job.options),
         suppress_output_file=True,
         fact_cache_type="",
         quiet=True,
@@ -133,34 +134,3 @@ def _read_all(descriptor: int, write: Callable[[str], object]) -> None:
     while chunk := os.read(descriptor, _CHUNK):
         write(decoder.decode(chunk))
     os.close(descriptor)
-
-
-def _environment(directory: Path, options: RunOptions) -> dict[str, str]:
-    environment = {
-        "ANSIBLE_HOST_KEY_CHECKING": str(options.host_key_checking),
-        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
-        "ANSIBLE_NOCOLOR": "True",
-        "ANSIBLE_PIPELINING": "True",
-        "ANSIBLE_DEPRECATION_WARNINGS": "False",
-    }
-    if options.ansible_config:
-        environment["ANSIBLE_CONFIG"] = options.ansible_config
-    return environment
-
-
-def _command_line(options: RunOptions) -> str:
-    """The options as one string of words: ansible-runner splits it as a shell would."""
-    words = ["--timeout", str(options.connect_seconds)]
-    for path in options.extra_vars_files:
-        words += ["--extra-vars", f"@{path}"]
-    for name, value in (
-        ("--vault-password-file", options.vault_password_file),
-        ("--user", options.remote_user),
-        ("--private-key", options.private_key_file),
-        ("--become-user", options.become_user),
-    ):
-        if value:
-            words += [name, value]
-    words += ["--become"] if options.become else []
-    words += ["--check"] if options.check else []
-    return shlex.join(words)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
 import msgspec
 
@@ -38,8 +39,7 @@ def main(launch: runner.Launch | None = None) -> int:
     """
     messages = _Messages(_private_stdout())
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    messages.put(bounded(_carry_out(job, messages, launch)))
-    messages.close()
+    _tell(_carry_out(job, messages, launch), messages)
     return 0
 
 
@@ -55,7 +55,12 @@ def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) ->
             messages.put(each)
         limits.saw(len(report.begun))
 
-    watch = _Watch(job.marker, limits)
+    def leave() -> None:
+        """Answer for a run of which something does not end: nobody would for ever."""
+        _tell(_ended_by(watch, report), messages)
+        os._exit(0)
+
+    watch = _Watch(job.marker, limits, leave)
     watch.start()
     try:
         status = runner.run(job, marker_play, on_event, launch)
@@ -63,9 +68,16 @@ def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) ->
         return Outcome(reason=f"{report.label}: {error}")
     for note in bounds.note():
         messages.put(note)
-    if watch.cause:
-        return Outcome(reason=f"{report.label}: {watch.cause}", cancelled=watch.cancelled)
-    return report.outcome(status)
+    return _ended_by(watch, report) if watch.cause else report.outcome(status)
+
+
+def _ended_by(watch: "_Watch", report: Report) -> Outcome:
+    return Outcome(reason=f"{report.label}: {watch.cause}", cancelled=watch.cancelled)
+
+
+def _tell(outcome: Outcome, messages: "_Messages") -> None:
+    messages.put(bounded(outcome))
+    messages.close()
 
 
 class _Watch(threading.Thread):
@@ -75,10 +87,11 @@ class _Watch(threading.Thread):
     child, and Ansible's workers have sessions of their own.
     """
 
-    def __init__(self, marker: str, limits: Limits) -> None:
+    def __init__(self, marker: str, limits: Limits, leave: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self._marker = marker
         self._limits = limits
+        self._leave = leave
         self.cause = ""
         self.cancelled = False
 
@@ -88,17 +101,21 @@ class _Watch(threading.Thread):
                 self.cause, self.cancelled = "cancelled", True
             else:
                 self.cause = self._limits.exceeded()
-        while not self._has_ended_all():
+        while (left := self._end_all()) is None:
             time.sleep(_WATCH_SECONDS)
+        if left:
+            self._leave()
 
-    def _has_ended_all(self) -> bool:
-        """End the run; tell whether that could be done, since looking takes descriptors."""
+    def _end_all(self) -> list[int] | None:
+        """End the run, and give what does not end; None if nobody can tell.
+
+        Looking takes descriptors.
+        """
         try:
-            marked.end(self._marker)
+            return marked.end(self._marker)
         except OSError as error:
             sys.stderr.write(f"looking for processes of {self._marker}: {error}\n")
-            return False
-        return True
+            return None
 
 
 def _private_stdout() -> int:

@@ -198,11 +198,17 @@ class Store:
         return None
 
     def _put(self, kept: Kept) -> None:
+        """Keep a session; where there are too many, the oldest gives way."""
         same = [idle for idle in self._idle if idle.kept.connection == kept.connection]
-        if not self._seconds or len(same) >= MOST_OF_A_CONNECTION or len(self._idle) >= MOST:
+        if not self._seconds:
             _drop(kept)
-        else:
-            self._idle.append(_Idle(kept, time.monotonic()))
+            return
+        for many, most in ((same, MOST_OF_A_CONNECTION), (self._idle, MOST)):
+            if len(many) >= most:
+                self._idle.remove(many[0])
+                _drop(many[0].kept)
+                break
+        self._idle.append(_Idle(kept, time.monotonic()))
 
 
 def _drop(kept: Kept) -> None:

@@ -26,6 +26,8 @@ from tm_ansible.engine.warm import identity, spare
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Answer
 
 READY = b"ready"
+# Of a worker's pipes: input, output, complaints, and how it ends.
+_DESCRIPTORS = 4
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 
 
@@ -130,17 +132,21 @@ class _Server:
 
     def _take(self) -> bool:
         """Take one request; return whether there may be more."""
-        message, descriptors, _flags, _address = socket.recv_fds(self._control, MESSAGE_BYTES, 4)
+        message, descriptors, _flags, _address = socket.recv_fds(
+            self._control, MESSAGE_BYTES, _DESCRIPTORS
+        )
         if not message:
             return False
+        if len(descriptors) < _DESCRIPTORS:  # this process has too many to take them
+            _close(descriptors)
+            return True
         try:
             if self._signature() != self._loaded:
                 os.close(descriptors[3])
                 return False
             self._start(message, descriptors)
         finally:
-            for descriptor in descriptors[:3]:
-                os.close(descriptor)
+            _close(descriptors[:3])
         return True
 
     def _start(self, order: bytes, descriptors: Sequence[int]) -> None:
@@ -203,6 +209,11 @@ class _Server:
         self._store.ended(pid)
         _answer(worker.answers, Answer(pid=pid, status=status))
         os.close(worker.answers)
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _answer(descriptor: int, answer: Answer) -> None:
