@@ -185,7 +185,7 @@ def test_cancel_often(make_ground: Make, chance: random.Random, warm: bool) -> N
 
 
 LIMITS = {
-    "action": ("action_seconds: 2", "not finished within 2 s (setting limits.action_seconds)"),
+    "action": ("action_seconds: 5", "not finished within 5 s (setting limits.action_seconds)"),
     "silence": ("silence_seconds: 4", "nothing heard for 4 s (setting limits.silence_seconds)"),
 }
 

@@ -46,7 +46,8 @@ def process() -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_the_end_at_a_limit(process: "subprocess.Popen[bytes]") -> None:
     """A run whose time is over is ended as soon as it can be."""
-    watch = _Watch(f"{TOKEN}.1", Limits(0.01, 0))
+    left: list[str] = []
+    watch = _Watch(f"{TOKEN}.1", Limits(0.01, 0), lambda: left.append("something"))
     with none_left():
         watch.start()
         time.sleep(1)
@@ -55,6 +56,7 @@ def test_the_end_at_a_limit(process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None
     watch.join(10)
     assert process.wait(10) == -15
+    assert not left
 
 
 def test_the_end_of_what_a_dead_driver_left(
