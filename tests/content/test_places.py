@@ -215,11 +215,11 @@ def make_source(world: World, action: Action) -> dict[str, Any]:
 
 
 # A shared repository makes what a host does no other than in the models nfs and ssh, what is
-# moved between hosts is cloned and removed, and clones between hosts are in e2e/test_transfer.py.
+# moved between hosts is cloned and removed. Clones are in test_clone.py and e2e/test_transfer.py.
 
 
 @pytest.mark.parametrize(
-    "case", ["nfs-clone", "nfs-mv", *in_full("shared-clone", "shared-mv", "ssh-clone", "ssh-mv")]
+    "case", ["nfs-mv", *in_full("nfs-clone", "shared-clone", "shared-mv", "ssh-clone", "ssh-mv")]
 )
 def test_every_pair(world: World, case: str) -> None:
     """A copy or move has the source's bytes, links, modes, times and holes; a second is none."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faulty import descendants, name, programs
+from tests.support.forms import in_full
 from tests.support.hosts import SshHost, children_of
 from tests.support.oned import Oned
 from tests.support.processes import alive, wait_until
@@ -76,7 +77,7 @@ def test_the_next_run_goes_on_with_it(site: Site, oned: Oned, nodes: dict[str, S
     assert sessions(host) == {first}
 
 
-@pytest.mark.parametrize("seconds", [0, 2])
+@pytest.mark.parametrize("seconds", [2, *in_full(0)])
 def test_it_ends_in_time(site: Site, nodes: dict[str, SshHost], seconds: int) -> None:
     """With its run, or when nobody has wanted it for as long as ``session_seconds`` says."""
     set_seconds(site, seconds)

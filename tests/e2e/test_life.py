@@ -269,6 +269,7 @@ def test_images_are_made_on_a_host(ssh: Site, nodes: dict[str, SshHost]) -> None
     assert (there / "disk.2").stat().st_size == 8 * MIB
 
 
+@pytest.mark.long
 def test_source_on_a_third_host(ssh: Site, nodes: dict[str, SshHost]) -> None:
     """A disk whose source names another host is fetched from there, whatever its model."""
     source = nodes["node2"].path(ssh.images / "far.img")

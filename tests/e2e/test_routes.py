@@ -183,6 +183,7 @@ def test_the_way_through_the_front_end(pair: Pair) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.long
 def test_the_straight_way_with_a_forwarded_agent(pair: Pair) -> None:
     """A host without a key of its own reaches the other by an agent that is forwarded to it."""
     original = pair.image("c")
