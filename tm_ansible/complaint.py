@@ -80,6 +80,7 @@ def _expectation(key: str, problem: str, defaults: msgspec.Struct) -> str:
     if "matching regex" in problem:
         return _DIRECTORIES
     problem = re.sub(r"`([^`]*)`", _in_words, problem[:1].lower() + problem[1:])
+    problem = problem.replace("expected a fraction", "expected a number")
     return problem.replace(" of length >= 1", " that is not empty")
 
 

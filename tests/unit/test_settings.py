@@ -135,6 +135,11 @@ ansible:
         ("concurrency: 0", ["concurrency: expected a whole number >= 1, got 0"]),
         ("concurrency: 1001", ["concurrency: expected a whole number <= 1000, got 1001"]),
         ("concurrency: 1.5", ["concurrency: expected a whole number, got a fraction"]),
+        (
+            "engine: {session_seconds: -1}",
+            ["engine.session_seconds: expected a number >= 0.0, got -1"],
+        ),
+        ("engine: {session_seconds: long}", ["expected a number, got text"]),
         ("inventory: hosts.yml", ["inventory: expected a list, got text"]),
         ("inventory: ['']", ["inventory[0]: expected text that is not empty"]),
         ("allowed_dirs: [/a, b]", ["allowed_dirs[1]: expected an absolute path other than /"]),
