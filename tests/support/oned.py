@@ -77,6 +77,12 @@ def _choose_warmth(location: Path, argument: str) -> None:
         settings.write_text(f"{text}\nengine: {{warm: {str(WARM).lower()}}}\n")
 
 
+def _is_cold(location: Path, argument: str) -> bool:
+    """Tell whether the test itself has said that runs start cold."""
+    settings = (location / "etc" / argument.rsplit(maxsplit=1)[-1]).with_name("settings.yml")
+    return settings.exists() and "warm: false" in settings.read_text()
+
+
 def driver_command() -> list[str]:
     """Give the driver's command: the installed one beside this Python, else the checkout's."""
     installed = Path(sys.executable).parent / "one_tm_ansible"
@@ -170,7 +176,7 @@ class Oned:
         self.send("INIT")
         self.wait_for(lambda: self.lines or self._ended, init_seconds, "an answer to INIT")
         self.init_took = time.monotonic() - self.started
-        if WARM and self.init == "INIT SUCCESS":
+        if WARM and self.init == "INIT SUCCESS" and not _is_cold(location, argument):
             self.wait_warm()
 
     def __enter__(self) -> "Oned":
