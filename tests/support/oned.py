@@ -65,22 +65,17 @@ class Transferred:
 WARM = os.environ.get("TM_TEST_WARM", "0") == "1"
 
 
-def _choose_warmth(location: Path, argument: str) -> None:
-    """Say in a map's settings whether runs start warm, unless the test has said it."""
+def _choose_warmth(location: Path, argument: str) -> bool:
+    """Say in a map's settings whether runs start warm, unless the test has; tell what holds."""
     words = argument.split()
     directory = (location / "etc" / words[-1]).parent if words else location
     settings = directory / "settings.yml"
     if not directory.is_dir():
-        return
+        return WARM
     text = settings.read_text() if settings.exists() else ""
     if not re.search("^engine:", text, re.MULTILINE):
         settings.write_text(f"{text}\nengine: {{warm: {str(WARM).lower()}}}\n")
-
-
-def _is_cold(location: Path, argument: str) -> bool:
-    """Tell whether the test itself has said that runs start cold."""
-    settings = (location / "etc" / argument.rsplit(maxsplit=1)[-1]).with_name("settings.yml")
-    return settings.exists() and "warm: false" in settings.read_text()
+    return WARM and "warm: false" not in text
 
 
 def driver_command() -> list[str]:
@@ -166,7 +161,7 @@ class Oned:
             "LC_ALL": "C",
             "PYTHONPATH": str(ROOT),
         }
-        _choose_warmth(location, argument)
+        is_warm = _choose_warmth(location, argument)
         self.process = as_oned(
             command or driver_command(), argument, base | dict(environment or {}), self.var
         )
@@ -176,7 +171,7 @@ class Oned:
         self.send("INIT")
         self.wait_for(lambda: self.lines or self._ended, init_seconds, "an answer to INIT")
         self.init_took = time.monotonic() - self.started
-        if WARM and self.init == "INIT SUCCESS" and not _is_cold(location, argument):
+        if is_warm and self.init == "INIT SUCCESS":
             self.wait_warm()
 
     def __enter__(self) -> "Oned":

@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Iterable
 from typing import IO, Protocol
 
 import msgspec
@@ -114,3 +115,13 @@ def is_readable(descriptor: int, seconds: float | None = None) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close descriptors that are open.
+
+    Args:
+        descriptors: their numbers.
+    """
+    for descriptor in descriptors:
+        os.close(descriptor)

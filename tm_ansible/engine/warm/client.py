@@ -9,14 +9,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from tm_ansible.engine import marked
 from tm_ansible.engine.cgroup import Group
-from tm_ansible.engine.child import ForkedChild, is_readable
+from tm_ansible.engine.child import ForkedChild, close_all, is_readable
 from tm_ansible.engine.holdings import directory_prefix
 from tm_ansible.engine.job import Job, Site
 from tm_ansible.engine.warm.messages import Answer, Start
@@ -239,7 +238,7 @@ class _Server:
             child.group = Group(Path(answer.group)) if answer.group else None
             return child
         finally:
-            _close(near)
+            close_all(near)
 
     def _send(self, request: bytes, near: list[int]) -> bool:
         """Send a request with the far ends of four new pipes, and keep the near ones."""
@@ -255,7 +254,7 @@ class _Server:
             return False
         finally:
             # Before anybody waits for an answer: a pipe of which we had both ends would not end.
-            _close(far)
+            close_all(far)
 
     def leave(self) -> None:
         """Ask for no more: it ends with the last of its workers, or now if it does not answer."""
@@ -280,11 +279,6 @@ class _Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _close(descriptors: Iterable[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _answer(answers: int) -> Answer | None:

@@ -15,7 +15,7 @@ import msgspec
 from ansible_collections.one.tm.plugins.plugin_utils.kept import Kept
 
 from tm_ansible.engine import marked
-from tm_ansible.engine.child import is_readable
+from tm_ansible.engine.child import close_all, is_readable
 
 # sshd allows ten on one connection (``MaxSessions``).
 MOST_OF_A_CONNECTION = 4
@@ -67,7 +67,7 @@ class RemoteKeeper:
             return None
         if message.kept and len(descriptors) == _DESCRIPTORS:
             return message.kept._replace(descriptors=descriptors)
-        _close(descriptors)
+        close_all(descriptors)
         return None
 
     def made(self, pid: int) -> bool:
@@ -158,7 +158,7 @@ class Store:
             os.close(lent.pop(message.kept.pid))
             self._put(message.kept._replace(descriptors=descriptors))
         else:
-            _close(descriptors)
+            close_all(descriptors)
 
     def ended(self, borrower: int) -> None:
         """End what a worker had and has not given back: it has ended."""
@@ -185,7 +185,7 @@ class Store:
         try:
             _send(control, _Message(kept=kept), kept.descriptors)
         finally:
-            _close(shared)
+            close_all(shared)
 
     def _find(self, connection: str) -> Kept | None:
         """Take out the newest that is alive."""
@@ -213,7 +213,7 @@ class Store:
 
 def _drop(kept: Kept) -> None:
     _end(kept.pid, kept.descriptors[3])
-    _close(kept.descriptors)
+    close_all(kept.descriptors)
 
 
 def _end(pid: int, end: int) -> None:
@@ -237,8 +237,3 @@ def _receive(control: socket.socket) -> tuple[_Message, list[int]]:
     if not data:
         raise EOFError
     return msgspec.json.decode(data, type=_Message), descriptors
-
-
-def _close(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

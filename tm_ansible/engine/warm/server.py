@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tm_ansible.engine.child import is_readable
+from tm_ansible.engine.child import close_all, is_readable
 from tm_ansible.engine.job import Site
 from tm_ansible.engine.warm import identity, spare
 from tm_ansible.engine.warm.messages import MESSAGE_BYTES, Answer
@@ -138,7 +138,7 @@ class _Server:
         if not message:
             return False
         if len(descriptors) < _DESCRIPTORS:  # this process has too many to take them
-            _close(descriptors)
+            close_all(descriptors)
             return True
         try:
             if self._signature() != self._loaded:
@@ -146,7 +146,7 @@ class _Server:
                 return False
             self._start(message, descriptors)
         finally:
-            _close(descriptors[:3])
+            close_all(descriptors[:3])
         return True
 
     def _start(self, order: bytes, descriptors: Sequence[int]) -> None:
@@ -209,11 +209,6 @@ class _Server:
         self._store.ended(pid)
         _answer(worker.answers, Answer(pid=pid, status=status))
         os.close(worker.answers)
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _answer(descriptor: int, answer: Answer) -> None:
