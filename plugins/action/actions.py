@@ -2,19 +2,19 @@
 
 import json
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
-from ansible_collections.one.tm.plugins.plugin_utils import plan
+from ansible_collections.one.tm.plugins.plugin_utils import feeding, plan
 
 __metaclass__ = type
 
-DISPLAY = Display()
 ARGUMENTS = {
     "actions": {"type": "list", "elements": "dict", "required": True},
     "ways": {"type": "dict", "required": True},
+    "ways_variable": {"type": "str"},
 }
 # What the transfer manager's log tells of the end of an action.
 TOLD = ("changed", "copy_seconds", "tm_log")
@@ -29,25 +29,56 @@ class ActionModule(ActionBase):
     def run(
         self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None
     ) -> Dict[str, Any]:
-        """Carry out the actions; the first that fails ends them."""
+        """Carry out the actions, and those that follow; the first that fails ends them."""
         result = super(ActionModule, self).run(tmp, task_vars)
         _specification, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
-        if len(options["actions"]) == 1:
+        self._feeder = feeding.feeder() if options["ways_variable"] else feeding.Feeder()
+        self._one = self._task.copy()
+        if len(options["actions"]) == 1 and not self._feeder.token:
             result.update(self._carry_out(options["actions"][0], options["ways"], variables))
             return result
-        changed = False
-        for number, words in enumerate(options["actions"]):
-            if number:
-                _tell({"begun": number})
-            began = time.monotonic()
-            done = self._carry_out(words, options["ways"], variables)
+        done = self._carry_out_all(options["actions"], options["ways"], variables)
+        if self._feeder.token and not done.get("failed"):
+            done = self._go_on(options["ways_variable"], variables)
+        return dict(result, **done)
+
+    def _go_on(self, ways_variable: str, variables: Dict[str, Any]) -> Dict[str, Any]:
+        """Carry out further actions, as long as there are any and none fails."""
+        templar = self._templar.copy_with_new_env()
+        while True:
+            self._tell({"ended": self._feeder.token})
+            given = self._feeder.next()
+            if given is None:
+                return {"changed": True}
+            self._tell({"begun": 0})
+            # What is given is data; what the site's variables say may depend on it.
+            templar.available_variables = now = dict(variables, **wrap_var(given))
+            ways = templar.template(variables[ways_variable])
+            done = self._carry_out_all(now["tm_actions"], ways, now)
             if done.get("failed"):
-                return dict(result, **done)
+                return done
+
+    def _carry_out_all(
+        self, actions: List[Dict[str, Any]], ways: Dict[str, Any], variables: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        """Carry out one after the other, and tell where the next begins."""
+        changed = False
+        for number, words in enumerate(actions):
+            if number:
+                self._tell({"begun": number})
+            began = time.monotonic()
+            done = self._carry_out(words, ways, variables)
+            if done.get("failed"):
+                return done
             told = {key: done[key] for key in TOLD if key in done}
-            _tell({"result": told, "seconds": time.monotonic() - began})
+            self._tell({"result": told, "seconds": time.monotonic() - began})
             changed = changed or bool(done.get("changed"))
-        return dict(result, changed=changed)
+        return {"changed": changed}
+
+    def _tell(self, message: Dict[str, Any]) -> None:
+        """Tell the transfer manager's report of one action of several."""
+        self._feeder.tell("tm_action: " + json.dumps(message))
 
     def _carry_out(
         self, words: Dict[str, Any], ways: Dict[str, Any], variables: Dict[str, Any]
@@ -57,11 +88,10 @@ class ActionModule(ActionBase):
             planned = plan.plan(words, ways, here, hosts)
         except TmError as error:
             return {"failed": True, "msg": error.message}
-        task = self._task.copy()
-        task.args = planned.arguments
+        self._one.args = planned.arguments
         action = self._shared_loader_obj.action_loader.get(
             planned.plugin,
-            task=task,
+            task=self._one,
             connection=self._connection,
             play_context=self._play_context,
             loader=self._loader,
@@ -69,8 +99,3 @@ class ActionModule(ActionBase):
             shared_loader_obj=self._shared_loader_obj,
         )
         return dict(action.run(task_vars=variables))
-
-
-def _tell(message: Dict[str, Any]) -> None:
-    """Tell the transfer manager's report of one action of several."""
-    DISPLAY.display("tm_action: " + json.dumps(message))

@@ -39,6 +39,11 @@ options:
       - How the site wants it; the role C(one.tm.tm) makes this of its variables.
     type: dict
     required: true
+  ways_variable:
+    description:
+      - Name of the variable that O(ways) is the value of. With it the transfer manager may have the
+        task go on with the actions of its next transfer, for which the variable is evaluated anew.
+    type: str
 attributes:
   check_mode:
     description: Tells in check mode what would be done.

@@ -95,6 +95,12 @@ class KeptProcess:
             raise subprocess.TimeoutExpired("session", timeout or 0)
         return 255
 
+    def close(self) -> None:
+        """Let go of what tells its end."""
+        if self.end >= 0:
+            os.close(self.end)
+            self.end = -1
+
     def _has_ended(self, timeout: Optional[float]) -> bool:
         waiting = select.poll()
         waiting.register(self.end, select.POLLIN)

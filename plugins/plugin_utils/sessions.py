@@ -121,11 +121,15 @@ class Session:
         self._known.update(new)
 
     def is_ours(self) -> bool:
-        """Tell whether it lives, and belongs to this very process and not to one before a fork."""
-        return self._process == os.getpid() and self._is_open and self.side.process.poll() is None
+        """Tell whether it is open, and of this very process and not of one before a fork."""
+        return self._process == os.getpid() and self._is_open
+
+    def lives(self) -> bool:
+        """Tell whether it has not ended by itself."""
+        return self.side.process.poll() is None
 
     def leave(self, connection: str) -> None:
-        """Leave it to the keeper.
+        """Leave it to the keeper; whoever has it then, it is not this process.
 
         Args:
             connection: see ``Kept``.
@@ -133,7 +137,12 @@ class Session:
         process = self.side.process
         end = process.end if isinstance(process, KeptProcess) else os.pidfd_open(process.pid)
         descriptors = [self.pipe, process.stdout.fileno(), process.stderr.fileno(), end]
-        _keeper.keep(Kept(connection, self._key, sorted(self._known), process.pid, descriptors))
+        try:
+            _keeper.keep(Kept(connection, self._key, sorted(self._known), process.pid, descriptors))
+        finally:
+            self.close()
+            self.side.let_go()
+            os.close(end)
 
     def close(self) -> None:
         """End its input: it ends once it has done what it is doing, or notices that it cannot."""
@@ -146,6 +155,8 @@ class Session:
         """End it now."""
         self.close()
         self.side.end()
+        if isinstance(self.side.process, KeptProcess):
+            self.side.process.close()
 
 
 def keep_with(keeper: Keeper) -> None:
@@ -159,9 +170,10 @@ def keep_with(keeper: Keeper) -> None:
 
 
 def leave() -> None:
-    """Leave the sessions of this process, which has no work for them any more, to the keeper."""
-    for connection, session in _open.items():
-        if session.is_ours():
+    """Leave the sessions of this process, which has no work for them now, to the keeper."""
+    while _open:
+        connection, session = _open.popitem()
+        if session.is_ours() and session.lives():
             with contextlib.suppress(OSError):
                 session.leave(connection)
 
@@ -199,12 +211,14 @@ def _existing(far: Far) -> Optional[Session]:
     connection = _connection(far)
     session = _open.get(connection)
     if session and session.is_ours():
-        return session
+        if session.lives():
+            return session
+        session.end()
     kept = _keeper.take(connection)
     if kept is None:
         return None
     session = _open[connection] = Session.taken(far, kept)
-    return session if session.is_ours() else None
+    return session if session.lives() else None
 
 
 def _connection(far: Far) -> str:

@@ -1,6 +1,7 @@
 """One of the two programs of a transfer, running, and why it ended."""
 
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -58,12 +59,35 @@ class Side:
         self.host = host
         self.process = process
         self._stderr = b""
-        self._reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._over = os.eventfd(0, os.EFD_CLOEXEC)  # type: Optional[int]
+        self._reader = threading.Thread(
+            target=self._read_stderr, args=(process.stderr.fileno(), self._over), daemon=True
+        )
         self._reader.start()
 
-    def _read_stderr(self) -> None:
-        for block in iter(lambda: os.read(self.process.stderr.fileno(), STDERR_BYTES), b""):
+    def _read_stderr(self, errors: int, over: int) -> None:
+        waiting = select.poll()
+        for descriptor in (errors, over):
+            waiting.register(descriptor, select.POLLIN)
+        while over not in [ready for ready, _ in waiting.poll()]:
+            block = os.read(errors, STDERR_BYTES)
+            if not block:
+                return
             self._stderr = (self._stderr + block)[-STDERR_BYTES:]
+
+    def let_go(self) -> None:
+        """Close its pipes here, and read no more of them: whoever else has them goes on."""
+        if self._over is not None:
+            os.eventfd_write(self._over, 1)
+            self._reader.join()
+            os.close(self._over)
+            self._over = None
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
 
     def kill(self) -> None:
         """Kill it if it has not ended."""
@@ -85,12 +109,7 @@ class Side:
         """Kill it if it has not ended, and collect it."""
         self.kill()
         self._reader.join(END_SECONDS)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    pass
+        self.let_go()
 
     def last_words(self, seconds: float = 1.0) -> List[str]:
         """Return the last lines of its standard error, once that has ended or after a time."""

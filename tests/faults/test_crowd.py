@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import wait_until
 from tests.support.site import Site
 
 LIMIT = 2
@@ -19,7 +20,12 @@ PLAYBOOK = """\
   tasks:
     - name: Be there
       ansible.builtin.command:
-        argv: [sh, -c, 'touch "$0"; sleep 0.2; rm "$0"', "DIRECTORY/{{ tm_host }}.{{ tm_vm_id }}"]
+        argv:
+          - sh
+          - -c
+          - 'touch "$0"; while test ! -e "$1"; do sleep 0.1; done; sleep 0.2; rm "$0"'
+          - "DIRECTORY/{{ tm_host }}.{{ tm_vm_id }}"
+          - "GATE"
       changed_when: false
 """
 
@@ -33,7 +39,10 @@ def at_work(tmp_path: Path) -> Path:
 
 
 def make_site(tmp_path: Path, at_work: Path, hosts: int) -> Site:
-    """Give a site of many hosts, whose CLONE leaves its mark while it is at work."""
+    """Give a site of many hosts, whose CLONE leaves its mark while it is at work.
+
+    None ends before there is a file ``gate`` beside the directory of marks.
+    """
     inventory = tmp_path / "hosts.ini"
     lines = [f"n{number} ansible_connection=local" for number in range(hosts)]
     inventory.write_text("[nodes]\n" + "\n".join(lines) + "\n")
@@ -41,7 +50,9 @@ def make_site(tmp_path: Path, at_work: Path, hosts: int) -> Site:
     slots = hosts * (LIMIT + 1)
     settings = f"engine: {{warm: true}}\ncopies: {{per_host: {LIMIT}}}\nconcurrency: {slots}\n"
     site = Site(tmp_path / "site", "ssh").install(settings, inventories=[inventory])
-    (site.etc / "clone.yml").write_text(PLAYBOOK.replace("DIRECTORY", str(at_work)))
+    (site.etc / "clone.yml").write_text(
+        PLAYBOOK.replace("DIRECTORY", str(at_work)).replace("GATE", str(tmp_path / "gate"))
+    )
     path = site.etc / "tm_ansible_ssh.conf"
     text = path.read_text().splitlines()
     text = ["CLONE = clone.yml" if line.startswith("CLONE") else line for line in text]
@@ -82,10 +93,11 @@ def test_many_at_once(tmp_path: Path, at_work: Path, count: int, hosts: int) -> 
         for vm_id in range(count):
             disk = f"n{vm_id % hosts}:{site.vm_dir(vm_id)}/images/disk.0"
             oned.submit(vm_id, f"CLONE fe:{site.images}/a.img {disk}\n")
+        wait_until(lambda: [most[f"n{number}"] for number in range(hosts)] == [LIMIT] * hosts, 120)
+        (tmp_path / "gate").touch()
         for vm_id in range(count):
             reply = oned.wait_reply(vm_id, timeout=count)
             assert reply.ok, reply.reason
         print(f"{count} in {time.monotonic() - began:.0f} s")  # noqa: T201 - for who measures
         assert all(len(oned.replies(vm_id)) == 1 for vm_id in range(count))
-    assert set(most) == {f"n{number}" for number in range(hosts)}
-    assert max(most.values()) == LIMIT
+    assert most == {f"n{number}": LIMIT for number in range(hosts)}

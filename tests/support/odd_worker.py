@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tm_ansible.engine.job import Job, Line, Message, Outcome, Severity
+from tm_ansible.engine.job import Begun, Job, Line, Message, Outcome, Severity
 
 
 def say(message: Message) -> None:
@@ -47,7 +47,7 @@ def bad(job: Job) -> None:
 
 def killed(job: Job) -> None:
     """Be killed in the second action."""
-    say(line(f"{job.labels[1]}: copying"))
+    say(Begun(job.labels[1]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

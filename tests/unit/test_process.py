@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tm_ansible.engine import conversation, marked, process
+from tm_ansible.engine import conversation, marked, workers
 from tm_ansible.engine.holdings import end_orphans
 from tm_ansible.engine.job import Job, Line, Outcome, PlaybookRun
 from tm_ansible.engine.process import ProcessEngine
@@ -223,7 +223,7 @@ def test_a_worker_that_cannot_be_started_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A missing interpreter is an error that names it, and leaves no files."""
-    monkeypatch.setattr(process.sys, "executable", "/none/python3")
+    monkeypatch.setattr(workers.sys, "executable", "/none/python3")
     with pytest.raises(EngineError, match=r"cannot start a worker process: .*/none/python3"):
         engine.start(job("good"), print)
     assert list(tmp_path.iterdir()) == []
@@ -240,7 +240,7 @@ def test_nothing_is_left_of_a_start_that_fails_oddly(
     def fail(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(process, "_spawn", fail)
+    monkeypatch.setattr(workers, "_spawn", fail)
     with pytest.raises(MemoryError):
         engine.start(job("good"), print)
     assert list(tmp_path.iterdir()) == []

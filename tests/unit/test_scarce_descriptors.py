@@ -13,8 +13,7 @@ import pytest
 
 from tm_ansible.engine import marked
 from tm_ansible.engine.holdings import end_orphans
-from tm_ansible.engine.limits import Limits
-from tm_ansible.engine.worker import _Watch
+from tm_ansible.engine.watch import Watch
 
 TOKEN = f"scarce.{os.getpid()}"
 
@@ -44,10 +43,30 @@ def process() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
+class Overdue:
+    """A run whose time is over."""
+
+    left = False
+
+    def exceeded(self) -> str:
+        """Tell so."""
+        return "not finished within 0 s"
+
+    def take(self, line: bytes) -> None:
+        """Take no job."""
+
+    def dismiss(self) -> None:
+        """Go on: there is something to do."""
+
+    def leave(self) -> None:
+        """Note it."""
+        self.left = True
+
+
 def test_the_end_at_a_limit(process: "subprocess.Popen[bytes]") -> None:
     """A run whose time is over is ended as soon as it can be."""
-    left: list[str] = []
-    watch = _Watch(f"{TOKEN}.1", Limits(0.01, 0), lambda: left.append("something"))
+    run = Overdue()
+    watch = Watch(f"{TOKEN}.1", run)
     with none_left():
         watch.start()
         time.sleep(1)
@@ -56,7 +75,7 @@ def test_the_end_at_a_limit(process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None
     watch.join(10)
     assert process.wait(10) == -15
-    assert not left
+    assert not run.left
 
 
 def test_the_end_of_what_a_dead_driver_left(

@@ -1,4 +1,4 @@
-"""What the driver and one worker process say to each other, from start to exit."""
+"""What the driver and one worker process say to each other of one job."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from typing import IO, cast
 import msgspec
 
 from tm_ansible.engine.child import Child, open_end
-from tm_ansible.engine.job import Line, Message, News, Outcome, Severity
+from tm_ansible.engine.job import Begun, Declined, Line, Message, News, Outcome, Severity
 from tm_ansible.lines import LineSplitter
 
 _log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ _decoder = msgspec.json.Decoder(Message)
 _GRACE = 2.0
 # Seconds that a worker may take to exit once it has told the outcome.
 _FAREWELL = 5.0
+# Seconds until a run that has stayed begins with the next job: it compares files first.
+_TAKING = 5.0
 _MESSAGE_BYTES = 1024 * 1024
 _COMPLAINT_BYTES = 4096
 _CHUNK = 65536
@@ -30,10 +32,12 @@ _LAST_CHUNKS = 16
 
 
 class Conversation:
-    """Writes the job, reads messages and complaints, and ends when the process has.
+    """Writes the job, reads messages and complaints, and ends when the process has, or stays.
 
     Attributes:
         outcome: what the worker has told, if it has.
+        label: of the action that began last; ``""`` before the first.
+        taken: whether it has the job; of a run that has stayed nobody knows before it begins.
         cancelled: whether it was asked to end.
         complaints: the last lines of its stderr.
     """
@@ -44,18 +48,23 @@ class Conversation:
         job: bytes,
         wake: int,
         listener: Callable[[News], None],
+        *,
+        is_first: bool = True,
     ) -> None:
         """Prepare; nothing is said yet.
 
         Args:
-            process: just started, with pipes as stdin, stdout and stderr.
+            process: with pipes as stdin, stdout and stderr.
             job: what to write first.
             wake: an eventfd that asks for the end.
             listener: called with each line, from the thread that calls ``run``.
+            is_first: whether it is the first job of the process.
         """
         streams = (process.stdin, process.stdout, process.stderr)
         self._stdin, stdout, stderr = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
         self.outcome: Outcome | None = None
+        self.label = ""
+        self.taken = is_first
         self.cancelled = False
         self.complaints: deque[str] = deque(maxlen=20)
         self._process = process
@@ -63,12 +72,19 @@ class Conversation:
         self._wake = wake
         self._listener = listener
         self._deadline: float | None = None
+        if not is_first:
+            self._end_within(_TAKING)
         self._messages = LineSplitter(_MESSAGE_BYTES)
         self._complaint_lines = LineSplitter(_COMPLAINT_BYTES)
         self._stdout, self._stderr = stdout.fileno(), stderr.fileno()
 
+    @property
+    def stays(self) -> bool:
+        """Tell whether the job is done and the process waits for the next."""
+        return bool(self.outcome and self.outcome.stays) and not self.cancelled
+
     def run(self) -> None:
-        """Talk until the process has exited."""
+        """Talk until the process has exited, or stays."""
         exited = open_end(self._process.pid)
         try:
             self._serve(exited)
@@ -104,6 +120,8 @@ class Conversation:
                 if not steps[descriptor]():
                     with contextlib.suppress(KeyError):
                         poll.unregister(descriptor)
+            if self.stays:
+                return
 
     def _patience(self) -> float | None:
         """Milliseconds until the deadline; None for no limit."""
@@ -158,8 +176,19 @@ class Conversation:
         if isinstance(message, Outcome):
             self.outcome = message
             self._end_within(_FAREWELL)
+        elif isinstance(message, Declined):
+            self._stdin.close()
+            self._end_within(_GRACE)
+        elif isinstance(message, Begun):
+            self._begin(message)
         else:
             self._listener(message)
+
+    def _begin(self, message: Begun) -> None:
+        if not self.taken and not self.cancelled:
+            self._deadline = None
+        self.taken = True
+        self.label = message.label
 
     def _read_complaint(self) -> bool:
         chunk = _read(self._stderr)

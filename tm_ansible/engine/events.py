@@ -35,6 +35,17 @@ class ActionBegun:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnded:
+    """All actions of a job have ended well, and their task waits for more.
+
+    Attributes:
+        token: known to the task alone.
+    """
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskEnded:
     """A task ended well on a host.
 
@@ -130,6 +141,7 @@ Event: TypeAlias = (
     PlayStarted
     | NoHosts
     | ActionBegun
+    | JobEnded
     | TaskEnded
     | TaskFailed
     | Said
@@ -181,12 +193,14 @@ def _moving(text: str) -> Moving | None:
         return None
 
 
-def _action(text: str) -> ActionBegun | TaskEnded | None:
-    """One of several actions of a task begins, or ends as a task of its own would."""
+def _action(text: str) -> ActionBegun | JobEnded | TaskEnded | None:
+    """One of several actions of a task begins, or ends as a task of its own would; or all have."""
     try:
         value = json.loads(text)
-        if value.get("begun"):
+        if "begun" in value:
             return ActionBegun()
+        if "ended" in value:
+            return JobEnded(str(value["ended"]))
         data = {"res": value["result"], "duration": value["seconds"], "resolved_role": "one.tm.tm"}
     except (ValueError, KeyError, AttributeError, RecursionError):
         return None

@@ -80,6 +80,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         environment: the whole environment of the run; nothing else is inherited.
         collections: directory that holds ``ansible_collections/one/tm``.
         marker: value of TM_ANSIBLE_RUN in the environment of every process of the run.
+        stays: whether the run may stay for the next job that is like this one.
     """
 
     vm_id: int
@@ -91,6 +92,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     collections: str
     marker: str
+    stays: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -107,7 +109,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         options: how Ansible is run.
         defaults: variables of the group ``all``.
         marker: begins the marker of every process of the driver.
-        session_seconds: how long a session on a host waits for the next run.
+        session_seconds: how long a run, and a session on a host, wait for the next job.
     """
 
     environment: dict[str, str]
@@ -143,30 +145,49 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     moved: int
 
 
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """An action begins. The first one of a job tells that its run has taken it.
+
+    Attributes:
+        label: of the action.
+    """
+
+    label: str
+
+
+class Declined(msgspec.Struct, frozen=True, tag="declined"):
+    """A run that has stayed does not take a job, and ends: it would do it as things were."""
+
+
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
-    """How a job ended; the last message of a run.
+    """How a job ended; the last message of it.
 
     Attributes:
         reason: None for success; else one line that names action, host and cause.
         detail: further lines for the error block.
         cancelled: whether it ended because it was asked to.
+        stays: whether the run waits for the next job; else it ends.
     """
 
     reason: str | None = None
     detail: tuple[str, ...] = ()
     cancelled: bool = False
+    stays: bool = False
 
 
 # What a run tells while it lasts.
 News: TypeAlias = Line | Progress
-Message: TypeAlias = Line | Progress | Outcome
+Message: TypeAlias = Line | Progress | Begun | Declined | Outcome
 
 
 class Run(Protocol):
     """A job under way."""
 
     def wait(self) -> Outcome:
-        """Block until the run has ended and every process of it is gone; never raises."""
+        """Block until the job has ended; never raises.
+
+        Every process of the run is gone then, unless the job succeeded and the run stays.
+        """
 
     def cancel(self) -> None:
         """Ask the run to end; returns at once and may be called twice. ``wait`` tells when."""

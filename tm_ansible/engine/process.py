@@ -1,33 +1,32 @@
-"""The real engine: each job in a worker process, whose death is an outcome like another."""
+"""The real engine: jobs in worker processes, whose death is an outcome like another."""
 
 import contextlib
 import logging
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
-from tm_ansible.engine import cgroup, marked
-from tm_ansible.engine.causes import ending
-from tm_ansible.engine.child import Child
+from tm_ansible.engine import cgroup, workers
 from tm_ansible.engine.conversation import Conversation
-from tm_ansible.engine.holdings import Holdings, temporary_root
-from tm_ansible.engine.job import Job, Line, News, Outcome, Site
+from tm_ansible.engine.holdings import temporary_root
+from tm_ansible.engine.job import Job, News, Outcome, Site
+from tm_ansible.engine.standing import Standing, kind_of
 from tm_ansible.engine.warm.client import WarmWorkers
+from tm_ansible.engine.workers import Kind, Worker
 from tm_ansible.errors import EngineError
 
 _log = logging.getLogger(__name__)
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _WORKER = "tm_ansible.engine.worker"
+# Longest time for the end of runs that wait for a job when the driver ends.
+_CLOSE_SECONDS = 1.0
 
 
 class ProcessEngine:
-    """Starts a worker process for each job."""
+    """Gives each job to a worker process: a new one, or one that has stayed behind another job."""
 
     def __init__(self, worker: str = _WORKER) -> None:
         """Choose what is run.
@@ -37,6 +36,7 @@ class ProcessEngine:
         """
         self._worker = worker
         self._warm: WarmWorkers | None = None
+        self._standing: Standing | None = None
 
     def warm_up(self, site: Site) -> None:
         """Begin to load Ansible, so that jobs of a site will not have to.
@@ -45,9 +45,12 @@ class ProcessEngine:
             site: what its jobs have in common; others start cold.
         """
         self._warm = WarmWorkers(site, temporary_root(site.environment))
+        self._standing = Standing(site.session_seconds) if site.session_seconds else None
 
     def close(self) -> None:
         """End what waits for jobs."""
+        if self._standing:
+            self._standing.close(_CLOSE_SECONDS)
         if self._warm:
             self._warm.close()
             cgroup.remove_empty(self._warm.marker)
@@ -65,70 +68,80 @@ class ProcessEngine:
         Raises:
             EngineError: the worker process could not be started.
         """
+        standing = self._standing
+        kind = kind_of(job) if standing else None
+        job = msgspec.structs.replace(job, stays=kind is not None)
         try:
             encoded = msgspec.json.encode(job) + b"\n"
         except UnicodeEncodeError as error:
             raise EngineError(f"a path or setting is not UTF-8: {error}") from error
-        lent = self._warm.marker if self._warm else ""
-        own = Holdings(job.marker, job.environment, lent)
+
+        renew = partial(workers.start, self._worker, job, self._warm, kind)
+        worker = standing.take(kind) if standing and kind else None
         try:
-            warm = self._warm.start(job, own.directory) if self._warm else None
-            if warm:
-                own.group = warm.group
-            process = warm or _spawn(self._worker, job, own)
-            return ProcessRun(job, encoded, listener, process, own)
-        except Exception as error:
-            own.end()
-            own.remove()
-            if not isinstance(error, OSError | RuntimeError):
-                raise
-            raise EngineError(f"cannot start a worker process: {error}") from error
+            order = _Order(job, encoded, renew, standing)
+            return ProcessRun(order, listener, worker or renew())
+        except BaseException:
+            if standing and kind:
+                standing.ended(kind)
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be done, and with what.
+
+    Attributes:
+        job: what to do.
+        encoded: the same, as a line for the process.
+        renew: starts a worker, for when one that has stayed does not take the job.
+        standing: where a worker stays behind the job, if it does.
+    """
+
+    job: Job
+    encoded: bytes
+    renew: Callable[[], Worker]
+    standing: Standing | None
 
 
 class ProcessRun:
-    """A worker process under way, looked after by a thread."""
+    """A job in a worker process, looked after by a thread."""
 
-    def __init__(
-        self,
-        job: Job,
-        encoded: bytes,
-        listener: Callable[[News], None],
-        process: Child,
-        own: Holdings,
-    ) -> None:
+    def __init__(self, order: _Order, listener: Callable[[News], None], worker: Worker) -> None:
         """Start the thread.
 
         Args:
-            job: what the process is to do.
-            encoded: the job as a line for the process.
+            order: what the process is to do.
             listener: called with each line.
-            process: just started.
-            own: what is the run's alone; ended and removed at the end.
+            worker: is to do it.
 
         Raises:
-            OSError: no descriptor is left.
-            RuntimeError: the system allows no thread.
+            EngineError: no descriptor is left, or the system allows no thread.
         """
-        self._job = job
-        self._encoded = encoded
+        labels = order.job.labels
+        self._order = order
         self._listener = listener
-        self._process = process
-        self._own = own
-        self._label = job.labels[0] if job.actions else "transfer"
-        self._labels = set(job.labels)
+        self._worker = worker
+        self._label = labels[0] if labels else "transfer"
         self._outcome = Outcome(reason=f"{self._label}: internal error, see the driver's log")
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._wake: int | None = None
         with contextlib.ExitStack() as undo:
-            undo.callback(_abandon, process)
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC)
-            undo.callback(os.close, self._wake)
-            threading.Thread(target=self._look_after, name="run", daemon=True).start()
+            undo.callback(_abandon, worker)
+            try:
+                self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+                undo.callback(os.close, self._wake)
+                threading.Thread(target=self._look_after, name="run", daemon=True).start()
+            except (OSError, RuntimeError) as error:
+                raise EngineError(f"cannot start a worker process: {error}") from error
             undo.pop_all()
 
     def wait(self) -> Outcome:
-        """Block until the run has ended and every process of it is gone; never raises."""
+        """Block until the job has ended; never raises.
+
+        Every process of the run is gone then, unless the job succeeded and the run stays.
+        """
         self._ended.wait()
         return self._outcome
 
@@ -139,95 +152,76 @@ class ProcessRun:
                 os.eventfd_write(self._wake, 1)
 
     def _look_after(self) -> None:
-        assert self._wake is not None  # noqa: S101 - for the type checker
+        stays = False
         try:
-            conversation = Conversation(self._process, self._encoded, self._wake, self._hear)
-            conversation.run()
-            self._end_processes()
-            conversation.read_rest()
-            self._outcome = self._conclude(conversation)
+            stays = self._carry_out()
+        except EngineError as error:
+            self._outcome = Outcome(reason=f"{self._label}: {error}")
         except Exception as error:
             _log.exception("%s: the driver made an error", self._label)
             self._outcome = Outcome(reason=f"{self._label}: cannot look after the run: {error}")
-            self._end_processes()
+            self._worker.end(self._label)
         finally:
-            with contextlib.suppress(OSError):
-                self._let_go()
+            self._close_wake()
+            if not stays:
+                self._worker.let_go()
             self._ended.set()
+        if self._order.standing and self._worker.kind:
+            self._stay_or_end(self._order.standing, self._worker.kind, stays=stays)
 
-    def _hear(self, news: News) -> None:
-        """Pass on what the run tells, and note of which action it is."""
-        label = news.text.partition(": ")[0] if isinstance(news, Line) else news.label
-        if label in self._labels:
-            self._label = label
-        self._listener(news)
+    def _carry_out(self) -> bool:
+        """Have the job done; return whether the worker stays, and else end it."""
+        conversation = self._converse(is_first=self._worker.jobs == 1)
+        if not conversation.taken and not conversation.cancelled:
+            # The site has changed, or the worker has died meanwhile: nothing was begun.
+            self._worker.end(self._label)
+            self._worker.let_go()
+            self._worker = self._order.renew()
+            conversation = self._converse(is_first=True)
+        if not conversation.stays:
+            self._worker.end(self._label)
+            conversation.read_rest()
+        self._outcome = self._conclude(conversation)
+        return conversation.stays
 
-    def _end_processes(self) -> None:
-        """End all that the run has started."""
-        self._close_request()
-        left = self._own.end()
-        if left != []:
-            _log.error("%s: processes that do not end: %s", self._label, left or "unknown")
-        if self._process.pid not in (left or []):
-            self._process.kill()
-            self._process.wait()
+    def _converse(self, *, is_first: bool) -> Conversation:
+        assert self._wake is not None  # noqa: S101 - for the type checker
+        conversation = Conversation(
+            self._worker.process, self._order.encoded, self._wake, self._listener, is_first=is_first
+        )
+        conversation.run()
+        self._label = conversation.label or self._label
+        return conversation
 
-    def _close_request(self) -> None:
-        """Close what asks the run to end: it is over, or must be."""
+    def _stay_or_end(self, standing: Standing, kind: Kind, *, stays: bool) -> None:
+        if stays and standing.stay(self._worker):
+            return
+        if stays:
+            self._worker.end(self._label)
+            self._worker.let_go()
+        standing.ended(kind)
+
+    def _close_wake(self) -> None:
+        """Close what asks the run to end: the job is over."""
         with self._lock:
             if self._wake is not None:
                 os.close(self._wake)
             self._wake = None
-        _close(self._process.stdin)
-
-    def _let_go(self) -> None:
-        self._close_request()
-        _close(self._process.stdout)
-        _close(self._process.stderr)
-        self._own.remove()
 
     def _conclude(self, conversation: Conversation) -> Outcome:
-        """Tell how the run ended, whether or not the worker could."""
+        """Tell how the job ended, whether or not the worker could."""
         if conversation.outcome:
             return conversation.outcome
         if conversation.cancelled:
             return Outcome(reason=f"{self._label}: cancelled", cancelled=True)
         complaints = tuple(conversation.complaints)
-        cause = _end(self._process.returncode)
+        cause = self._worker.told_end()
         return Outcome(reason=f"{self._label}: the worker process {cause}", detail=complaints)
 
 
-def _spawn(worker: str, job: Job, own: Holdings) -> "subprocess.Popen[bytes]":
-    """Start the worker where it finds this very package, whatever its environment says."""
-    places = {marked.VARIABLE: job.marker, "TMPDIR": str(own.directory)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", worker],
-        cwd=_PACKAGE_PARENT,
-        env={**job.environment, **places},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
-    own.hold(process.pid)
-    return process
-
-
-def _close(stream: IO[bytes] | None) -> None:
-    if stream:
-        with contextlib.suppress(OSError):
-            stream.close()
-
-
-def _abandon(process: Child) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        _close(stream)
-
-
-def _end(status: int | None) -> str:
-    if status is None:
-        return "ended, nobody knows how"
-    return f"{ending(status)} and told no outcome" if status >= 0 else ending(status)
+def _abandon(worker: Worker) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    workers.abandon_streams(worker.process)
+    worker.own.end()
+    worker.own.remove()

@@ -107,7 +107,7 @@ class Report:
             Success only if Ansible ended well and every action was seen to run.
         """
         if exit_status == 0 and self.ended:
-            return self._unless_missed()
+            return self.unless_missed()
         if self.failure is not None:
             return self._failed(self.failure)
         cause = "cannot start ansible-playbook"
@@ -116,6 +116,19 @@ class Report:
         if self.complaint:
             cause = plain_cause([plain_complaint(self.complaint)])
         return Outcome(reason=f"{self.label}: {cause}", detail=tuple(self.complaint))
+
+    def unless_missed(self) -> Outcome:
+        """Tell how the job ended if nothing failed: success only if every action was seen."""
+        if len(self.begun) < len(self.labels):
+            missed = self.labels[len(self.begun)]
+            return Outcome(reason=f"{missed}: Ansible ended before it began")
+        for action in self.begun:
+            if not action.ran:
+                return Outcome(
+                    reason=f"{action.label}: its playbook ended without a task on any host; "
+                    "its last play must match a host and run a task"
+                )
+        return Outcome()
 
     @property
     def label(self) -> str:
@@ -158,18 +171,6 @@ class Report:
         if self.begun:
             self.begun[-1].lines += 1
         return Line(severity, f"{self.label}: {text}")
-
-    def _unless_missed(self) -> Outcome:
-        if len(self.begun) < len(self.labels):
-            missed = self.labels[len(self.begun)]
-            return Outcome(reason=f"{missed}: Ansible ended before it began")
-        for action in self.begun:
-            if not action.ran:
-                return Outcome(
-                    reason=f"{action.label}: its playbook ended without a task on any host; "
-                    "its last play must match a host and run a task"
-                )
-        return Outcome()
 
     def _failed(self, failure: TaskFailed) -> Outcome:
         cause = plain_cause(failure.texts)

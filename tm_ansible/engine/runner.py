@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import ansible_runner
 import ansible_runner.runner
@@ -28,15 +28,43 @@ _CHUNK = 65536
 _LAST_OUTPUT_SECONDS = 2.0
 
 
-# As ``subprocess.run``, which ansible-runner calls.
-Launch: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+class Playbook(Protocol):
+    """A process that runs ansible-playbook, and may stay behind a job for the next."""
+
+    def run(
+        self, command: Sequence[str], *, env: Mapping[str, str], check: bool, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run it, as ``subprocess.run`` does, which ansible-runner calls."""
+
+    def stay(self, job: Job) -> str:
+        """Have it stay when it has carried out a job.
+
+        Args:
+            job: the first.
+
+        Returns:
+            What the task says of its end, and nobody else can.
+        """
+
+    def is_current(self) -> bool:
+        """Tell whether site and content are as they were when it began."""
+
+    def go_on(self, job: Job) -> None:
+        """Have it carry out another job.
+
+        Args:
+            job: with the playbook, hosts and options of the first.
+        """
+
+    def dismiss(self) -> None:
+        """Have it end: there are no more jobs."""
 
 
 def run(
     job: Job,
     marker_play: str,
     on_event: Callable[[Event], None],
-    launch: Launch | None = None,
+    playbook: Playbook | None = None,
 ) -> int | None:
     """Run a job to its end in a private directory that is removed afterwards.
 
@@ -44,7 +72,7 @@ def run(
         job: what to run.
         marker_play: name of the empty play in front of each action.
         on_event: called with each event as it happens; must be quick.
-        launch: runs ansible-playbook; None for a new process.
+        playbook: runs ansible-playbook; None for a new process.
 
     Returns:
         ansible-playbook's exit status, or None if it has none.
@@ -59,8 +87,8 @@ def run(
         raise EngineError(f"no directory for temporary files: {error}") from error
     try:
         playlist = write_project(directory, job, marker_play)
-        if launch and hasattr(ansible_runner.runner, "run_subprocess"):
-            ansible_runner.runner.run_subprocess = launch
+        if playbook and hasattr(ansible_runner.runner, "run_subprocess"):
+            ansible_runner.runner.run_subprocess = playbook.run
         return _run(_configure(directory, playlist, job), on_event)
     except OSError as error:
         raise EngineError(f"cannot prepare the run: {error}") from error

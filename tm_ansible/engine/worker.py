@@ -1,121 +1,136 @@
-"""The worker process: one job in on stdin, its log lines and outcome out on stdout.
+"""The worker process: a job in on stdin, its log lines and outcome out on stdout.
 
 Started as ``python -m tm_ansible.engine.worker``. Both sides speak JSON lines of the types in
-``engine.job``. Stdin stays open while the job is wanted: its closing asks for the end.
+``engine.job``. Stdin stays open while the job is wanted: its closing asks for the end. A run that
+stays behind a job that succeeded takes the next one, and ends when stdin closes.
 """
 
 import contextlib
 import os
 import queue
-import select
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable
 
 import msgspec
 
-from tm_ansible.engine import marked, runner
-from tm_ansible.engine.bounds import Bounds, bounded
-from tm_ansible.engine.events import Event
-from tm_ansible.engine.job import Job, Message, Outcome
-from tm_ansible.engine.limits import Limits
-from tm_ansible.engine.report import Report
+from tm_ansible.engine import runner
+from tm_ansible.engine.bounds import bounded
+from tm_ansible.engine.events import Event, JobEnded
+from tm_ansible.engine.job import Declined, Job, Message, Outcome
+from tm_ansible.engine.underway import UnderWay
+from tm_ansible.engine.watch import Watch
 from tm_ansible.errors import EngineError
 
-# Seconds between two looks at the limits.
-_WATCH_SECONDS = 0.25
 
-
-def main(launch: runner.Launch | None = None) -> int:
-    """Carry out the job on stdin.
+def main(playbook: runner.Playbook | None = None) -> int:
+    """Carry out the job on stdin, and those behind it.
 
     Args:
-        launch: runs ansible-playbook; None to start a new process.
+        playbook: runs ansible-playbook; None to start a new process.
 
     Returns:
         The process's exit status: 0 once an outcome was written, good or bad.
     """
     messages = _Messages(_private_stdout())
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    _tell(_carry_out(job, messages, launch), messages)
+    _Worker(job, messages, playbook).carry_out()
+    messages.close()
     return 0
 
 
-def _carry_out(job: Job, messages: "_Messages", launch: runner.Launch | None) -> Outcome:
-    marker_play = f"tm_ansible {uuid.uuid4().hex}"
-    report = Report(labels=job.labels, marker=marker_play)
-    limits = Limits(job.options.action_seconds, job.options.silence_seconds)
-    bounds = Bounds()
+class _Worker:
+    """One run, and the jobs that it carries out, one at a time."""
 
-    def on_event(event: Event) -> None:
-        news = report.feed(event)
-        for each in bounds.within(len(report.begun), news):
-            messages.put(each)
-        limits.saw(len(report.begun))
+    def __init__(self, job: Job, messages: "_Messages", playbook: runner.Playbook | None) -> None:
+        self._job = job
+        self._messages = messages
+        self._playbook = playbook
+        self._marker_play = f"tm_ansible {uuid.uuid4().hex}"
+        self._token = playbook.stay(job) if playbook and job.stays else ""
+        self._lock = threading.Lock()
+        self._under_way: UnderWay | None = UnderWay(job, self._marker_play)
+        self._is_first, self._is_over = True, False
+        self._watch = Watch(job.marker, self)
 
-    def leave() -> None:
-        """Answer for a run of which something does not end: nobody would for ever."""
-        _tell(_ended_by(watch, report), messages)
-        os._exit(0)
-
-    watch = _Watch(job.marker, limits, leave)
-    watch.start()
-    try:
-        status = runner.run(job, marker_play, on_event, launch)
-    except EngineError as error:
-        return Outcome(reason=f"{report.label}: {error}")
-    for note in bounds.note():
-        messages.put(note)
-    return _ended_by(watch, report) if watch.cause else report.outcome(status)
-
-
-def _ended_by(watch: "_Watch", report: Report) -> Outcome:
-    return Outcome(reason=f"{report.label}: {watch.cause}", cancelled=watch.cancelled)
-
-
-def _tell(outcome: Outcome, messages: "_Messages") -> None:
-    messages.put(bounded(outcome))
-    messages.close()
-
-
-class _Watch(threading.Thread):
-    """Ends the run when nobody wants it any more, or when it exceeds a limit.
-
-    It signals everything that bears the run's marker, because ansible-runner knows only its own
-    child, and Ansible's workers have sessions of their own.
-    """
-
-    def __init__(self, marker: str, limits: Limits, leave: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self._marker = marker
-        self._limits = limits
-        self._leave = leave
-        self.cause = ""
-        self.cancelled = False
-
-    def run(self) -> None:
-        while not self.cause:
-            if select.select([0], [], [], _WATCH_SECONDS)[0] and not os.read(0, 4096):
-                self.cause, self.cancelled = "cancelled", True
-            else:
-                self.cause = self._limits.exceeded()
-        while (left := self._end_all()) is None:
-            time.sleep(_WATCH_SECONDS)
-        if left:
-            self._leave()
-
-    def _end_all(self) -> list[int] | None:
-        """End the run, and give what does not end; None if nobody can tell.
-
-        Looking takes descriptors.
-        """
+    def carry_out(self) -> None:
+        """Carry out the job, and more as long as the run stays."""
+        self._watch.start()
+        status, error = None, ""
         try:
-            return marked.end(self._marker)
-        except OSError as error:
-            sys.stderr.write(f"looking for processes of {self._marker}: {error}\n")
-            return None
+            status = runner.run(self._job, self._marker_play, self._hear, self._playbook)
+        except EngineError as failure:
+            error = str(failure)
+        with self._lock:
+            self._is_over = True
+            under_way, self._under_way = self._under_way, None
+        if under_way and (under_way.has_begun or self._is_first):
+            for note in under_way.note():
+                self._messages.put(note)
+            self._messages.put(bounded(self._outcome(under_way, status, error)))
+        elif under_way:
+            self._messages.put(Declined())
+
+    def _outcome(self, under_way: UnderWay, status: int | None, error: str) -> Outcome:
+        if error:
+            return under_way.failed(error)
+        if self._watch.cause:
+            return under_way.failed(self._watch.cause, cancelled=self._watch.cancelled)
+        return under_way.outcome(status)
+
+    def _hear(self, event: Event) -> None:
+        under_way = self._under_way
+        if under_way is None:
+            return
+        if isinstance(event, JobEnded):
+            if self._token and event.token == self._token:
+                self._finish(under_way)
+            return
+        for each in under_way.hear(event):
+            self._messages.put(each)
+
+    def _finish(self, under_way: UnderWay) -> None:
+        """Tell how a job ended behind which the run stays."""
+        outcome = under_way.finished()
+        if outcome.reason is not None:
+            self.dismiss()  # the end of the run tells
+            return
+        for each in under_way.note():
+            self._messages.put(each)
+        self._under_way = None
+        self._messages.put(Outcome(stays=True))
+
+    def take(self, line: bytes) -> None:
+        """Take the next job, unless the run would do it as things were when it began."""
+        job = msgspec.json.decode(line, type=Job)
+        playbook = self._playbook if self._token else None
+        is_current = playbook is not None and playbook.is_current()
+        with self._lock:
+            self._is_first = False
+            if is_current and not self._is_over and self._under_way is None:
+                self._under_way = UnderWay(job, self._marker_play)
+        if self._under_way and playbook:
+            playbook.go_on(job)
+        else:
+            self._messages.put(Declined())
+
+    def exceeded(self) -> str | None:
+        """Tell which limit is over; None if there is nothing to do."""
+        under_way = self._under_way
+        return under_way.exceeded() if under_way else None
+
+    def dismiss(self) -> None:
+        """Have ansible-playbook end, which has nothing to do."""
+        if self._playbook:
+            self._playbook.dismiss()
+
+    def leave(self) -> None:
+        """Answer for a run of which something does not end: nobody would for ever."""
+        if under_way := self._under_way:
+            outcome = under_way.failed(self._watch.cause, cancelled=self._watch.cancelled)
+            self._messages.put(bounded(outcome))
+        self._messages.close()
+        os._exit(0)
 
 
 def _private_stdout() -> int:

@@ -141,7 +141,7 @@ class _Server:
             close_all(descriptors)
             return True
         try:
-            if self._signature() != self._loaded:
+            if not self._is_current():
                 os.close(descriptors[3])
                 return False
             self._start(message, descriptors)
@@ -170,7 +170,11 @@ class _Server:
             return None
 
     def _fork(self, *not_its: int) -> spare.Spare:
-        return spare.fork(self._site, [*not_its, *self._own()])
+        return spare.fork(self._site, self._is_current, [*not_its, *self._own()])
+
+    def _is_current(self) -> bool:
+        """Tell whether what is loaded is what the disk has."""
+        return self._signature() == self._loaded
 
     def _own(self) -> list[int]:
         """List the descriptors that a worker must not have."""

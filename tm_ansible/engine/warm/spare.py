@@ -5,7 +5,8 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,11 +49,12 @@ def load() -> None:
     from tm_ansible.engine.warm import keeping, launch  # noqa: F401, PLC0415
 
 
-def fork(site: Site, not_its: Sequence[int]) -> Spare:
+def fork(site: Site, is_current: Callable[[], bool], not_its: Sequence[int]) -> Spare:
     """Fork a worker that waits for its run.
 
     Args:
         site: that the calling process was made for.
+        is_current: tells whether what is loaded is what the disk has.
         not_its: descriptors of this process that it must not have.
     """
     orders, its_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -68,7 +70,7 @@ def fork(site: Site, not_its: Sequence[int]) -> Spare:
     if pid == 0:
         not_its = [orders.fileno(), asking.fileno(), *not_its]
         beginning = _Beginning(not_its, group)
-        forked.work(lambda: _work(its_orders, its_asking, site, beginning))
+        forked.work(lambda: _work(its_orders, its_asking, site, is_current, beginning))
     its_orders.close()
     its_asking.close()
     return Spare(pid, asking, orders, group)
@@ -97,13 +99,20 @@ def _leave_server(beginning: _Beginning) -> None:
     os.chdir(_PACKAGE_PARENT)
 
 
-def _work(orders: socket.socket, asking: socket.socket, site: Site, beginning: _Beginning) -> int:
+def _work(
+    orders: socket.socket,
+    asking: socket.socket,
+    site: Site,
+    is_current: Callable[[], bool],
+    beginning: _Beginning,
+) -> int:
     """Wait for a run, and do what a worker process does.
 
     Args:
         orders: from which the run comes; it closes if there is none.
         asking: on which the server is asked for sessions.
         site: that the server was made for.
+        is_current: tells whether what is loaded is what the disk has.
         beginning: what to do first.
 
     Returns:
@@ -114,7 +123,8 @@ def _work(orders: socket.socket, asking: socket.socket, site: Site, beginning: _
     from tm_ansible.engine.warm.keeping import RemoteKeeper  # noqa: PLC0415
     from tm_ansible.engine.warm.launch import Playbook  # noqa: PLC0415
 
-    playbook = Playbook(lambda: RemoteKeeper(asking, site.marker), not_its=[orders])
+    keeper = partial(RemoteKeeper, asking, site.marker)
+    playbook = Playbook(keeper, is_current, not_its=[orders])
     with orders:
         order, descriptors, _flags, _address = socket.recv_fds(orders, MESSAGE_BYTES, 3)
     if not order:
@@ -122,7 +132,7 @@ def _work(orders: socket.socket, asking: socket.socket, site: Site, beginning: _
     request = msgspec.json.decode(order, type=Start)
     _enter(request, site, descriptors)
     playbook.enter(request)
-    return worker.main(playbook.run)
+    return worker.main(playbook)
 
 
 def _enter(request: Start, site: Site, descriptors: Sequence[int]) -> None:

@@ -18,6 +18,7 @@ from ansible.plugins.loader import (
 )
 
 from tm_ansible import __file__ as package
+from tm_ansible.engine.inputs import state_of, states_below
 from tm_ansible.engine.job import Job, PlaybookRun, Site
 from tm_ansible.engine.playlist import write_project
 from tm_ansible.engine.warm import caches, playbook, tasks
@@ -44,9 +45,9 @@ class Signature:
 
     def __call__(self) -> object:
         """Return something that is equal as long as nothing has changed."""
-        found = [_state(Path(path)) for path in self._files]
+        found = [state_of(path) for path in self._files]
         for directory in self._trees:
-            found += _states(directory)
+            found += states_below(directory)
         return found
 
 
@@ -183,26 +184,3 @@ def _plugin_directories() -> list[str]:
 
     names = [each.config for _, each in loader.get_all_plugin_loaders()]
     return sorted({str(path) for paths in names for path in paths or ()})
-
-
-def _states(directory: str) -> list[object]:
-    found: list[object] = []
-    try:
-        entries = list(os.scandir(directory))
-    except OSError:
-        return [(directory, None)]
-    for entry in entries:
-        if entry.is_symlink() or not entry.is_dir():
-            found.append(_state(entry))
-        elif entry.name != "__pycache__":
-            found += _states(entry.path)
-    return found
-
-
-def _state(place: Path | os.DirEntry[str]) -> object:
-    path = os.fspath(place)
-    try:
-        status = place.stat()
-    except OSError:  # not there, or being replaced
-        return (path, None, None)
-    return (path, status.st_mtime_ns, status.st_size)
