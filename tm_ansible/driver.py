@@ -24,7 +24,7 @@ from tm_ansible.writer import Writer
 _log = logging.getLogger(__name__)
 
 # Seconds for the end of everything that runs, of the eight that a driver may take in all.
-_END_SECONDS = 7.0
+_END_SECONDS = 6.5
 _FLUSH_SECONDS = 0.2
 
 

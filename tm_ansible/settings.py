@@ -148,7 +148,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         warm: whether runs start from a process in which Ansible is loaded already.
-        session_seconds: how long a session on a host waits for the next run that starts so.
+        session_seconds: how long such a run, and its session on a host, wait for more work.
     """
 
     warm: bool = True

@@ -23,7 +23,7 @@ _GRACE = 2.0
 # Seconds that a worker may take to exit once it has told the outcome.
 _FAREWELL = 5.0
 # Seconds until a run that has stayed begins with the next job: it compares files first.
-_TAKING = 5.0
+_TAKING = 10.0
 _MESSAGE_BYTES = 1024 * 1024
 _COMPLAINT_BYTES = 4096
 _CHUNK = 65536

@@ -1,5 +1,6 @@
 """What a site gives to its runs in files: whether a later run would read the same."""
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -75,18 +76,25 @@ def are_files(options: RunOptions) -> bool:
     Args:
         options: name them.
     """
-    return not any(_asks(Path(inventory)) for inventory in options.inventories)
+    try:
+        return not any(_asks(Path(inventory)) for inventory in options.inventories)
+    except OSError:
+        return False
 
 
 def _asks(inventory: Path) -> bool:
     """Tell whether an inventory, or one in a directory of them, asks somebody else."""
     if inventory.is_dir():
         return any(_asks(each) for each in inventory.iterdir() if each.name not in _VARIABLES)
+    if not inventory.is_file() or os.access(inventory, os.X_OK):
+        return True
+    return inventory.suffix in (".yml", ".yaml") and _names_plugin(state_of(str(inventory)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_plugin(state: State) -> bool:
+    """Tell whether a file is of a plugin: in this state it is read once."""
     try:
-        if not inventory.is_file() or os.access(inventory, os.X_OK):
-            return True
-        return inventory.suffix in (".yml", ".yaml") and bool(
-            _PLUGIN.search(inventory.read_bytes()[:_MOST_BYTES])
-        )
+        return bool(_PLUGIN.search(Path(str(state[0])).read_bytes()[:_MOST_BYTES]))
     except OSError:
         return True

@@ -22,7 +22,7 @@ from tm_ansible.errors import EngineError
 _log = logging.getLogger(__name__)
 _WORKER = "tm_ansible.engine.worker"
 # Longest time for the end of runs that wait for a job when the driver ends.
-_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 0.5
 
 
 class ProcessEngine:

@@ -5,6 +5,7 @@ the next job waits for one of them as long as they go on taking jobs: one more w
 time. Else it gets a run of its own.
 """
 
+import hashlib
 import os
 import threading
 import time
@@ -48,7 +49,8 @@ def kind_of(job: Job) -> Kind | None:
     if not inputs.are_files(job.options):
         return None
     like = msgspec.structs.replace(job, vm_id=-1, actions=(), copies=(), marker="")
-    return msgspec.json.encode((like, action.playbook, action.variables["tm_host"]))
+    place = (action.playbook, action.variables["tm_host"])
+    return hashlib.sha256(msgspec.json.encode((like, place))).digest()
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +146,9 @@ class Standing:
             if self._jobs[kind]:
                 self._live[kind] += 1
                 self._jobs[kind].popleft().called.set()
-            self._live += Counter()
+            elif not self._live[kind]:
+                del self._live[kind], self._jobs[kind]
+                self._moved.pop(kind, None)
             self._changed.notify_all()
 
     def close(self, seconds: float) -> None:
