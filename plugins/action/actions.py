@@ -2,12 +2,13 @@
 
 import json
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.one.tm.plugins.module_utils.errors import TmError
 from ansible_collections.one.tm.plugins.plugin_utils import feeding, plan
+from ansible_collections.one.tm.plugins.plugin_utils.ways import Ways
 
 __metaclass__ = type
 
@@ -45,7 +46,8 @@ class ActionModule(ActionBase):
 
     def _go_on(self, ways_variable: str, variables: Dict[str, Any]) -> Dict[str, Any]:
         """Carry out further actions, as long as there are any and none fails."""
-        templar = self._templar.copy_with_new_env()
+        # A templar of its own: the task's has the variables that the task began with.
+        ways = Ways(self._templar.copy_with_new_env(), variables[ways_variable])
         while True:
             self._tell({"ended": self._feeder.token})
             given = self._feeder.next()
@@ -53,14 +55,14 @@ class ActionModule(ActionBase):
                 return {"changed": True}
             self._tell({"begun": 0})
             # What is given is data; what the site's variables say may depend on it.
-            templar.available_variables = now = dict(variables, **wrap_var(given))
-            ways = templar.template(variables[ways_variable])
-            done = self._carry_out_all(now["tm_actions"], ways, now)
+            given = wrap_var(given)
+            ways.renew(variables, given)
+            done = self._carry_out_all(given["tm_actions"], ways, dict(variables, **given))
             if done.get("failed"):
                 return done
 
     def _carry_out_all(
-        self, actions: List[Dict[str, Any]], ways: Dict[str, Any], variables: Dict[str, Any]
+        self, actions: List[Dict[str, Any]], ways: Mapping[str, Any], variables: Dict[str, Any]
     ) -> Dict[str, Any]:
         """Carry out one after the other, and tell where the next begins."""
         changed = False
@@ -81,7 +83,7 @@ class ActionModule(ActionBase):
         self._feeder.tell("tm_action: " + json.dumps(message))
 
     def _carry_out(
-        self, words: Dict[str, Any], ways: Dict[str, Any], variables: Dict[str, Any]
+        self, words: Dict[str, Any], ways: Mapping[str, Any], variables: Dict[str, Any]
     ) -> Dict[str, Any]:
         try:
             here, hosts = variables["inventory_hostname"], variables["hostvars"]

@@ -33,7 +33,7 @@ class Action:
     """
 
     def __init__(
-        self, words: Dict[str, Any], ways: Dict[str, Any], here: str, hosts: Mapping[str, Any]
+        self, words: Dict[str, Any], ways: Mapping[str, Any], here: str, hosts: Mapping[str, Any]
     ) -> None:
         """Take an action."""
         self.words = words
@@ -148,7 +148,7 @@ PLANS = {
 
 
 def plan(
-    words: Dict[str, Any], ways: Dict[str, Any], here: str, hosts: Mapping[str, Any]
+    words: Dict[str, Any], ways: Mapping[str, Any], here: str, hosts: Mapping[str, Any]
 ) -> Planned:
     """Return what carries out an action.
 
