@@ -32,11 +32,15 @@ def make_ground(
     """Give a maker of sites on two hosts; what it takes is the model, settings and inventories."""
 
     def make(
-        model: str = "ssh", settings: str = "", more: tuple[Path, ...] = (), warm: bool = WARM
+        model: str = "ssh",
+        settings: str = "",
+        more: tuple[Path, ...] = (),
+        warm: bool = WARM,
+        seconds: float = 0.5,
     ) -> Ground:
         site = Site(front_end / f"{tmp_path.name}.{model}", model)
-        # Nothing may be left after a run: that is proven sooner where no session waits for another.
-        text = f"engine: {{warm: {str(warm).lower()}, session_seconds: 0.5}}\n{settings}"
+        # Nothing may be left after a run: that is proven sooner where no run waits for another.
+        text = f"engine: {{warm: {str(warm).lower()}, session_seconds: {seconds}}}\n{settings}"
         site.install(text, inventories=[inventory, *more])
         return Ground(site, nodes, control_path_dir, warm)
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support import images
@@ -34,7 +34,7 @@ class Task:
     Attributes:
         vm_id: the VM.
         script: what oned asks for.
-        label: how the reason of a failure begins.
+        label: how the reason of a failure begins; of several actions, the ways it may.
         made: what is there once it is done, by place and path, as ``images.digest`` has it; None
             for what is made anew, with other bytes each time.
         kept: for each path of ``made`` where its bytes were before, if they are moved.
@@ -42,7 +42,7 @@ class Task:
 
     vm_id: int
     script: str
-    label: str
+    label: str | tuple[str, ...]
     made: Mapping[tuple[str, Path], str | None]
     gone: tuple[tuple[str, Path], ...] = ()
 
@@ -141,6 +141,16 @@ class Ground:
                 vm_id, f"DELETE {name}:{disk.parent}\n", label, {}, ((host, disk.parent),)
             ),
         }[verb]
+
+    def tasks(self, verb: str, vm_id: int) -> Task:
+        """Make what an action needs, and give a script of that behind a MKSWAP of another disk."""
+        task, name = self.task(verb, vm_id), "fe" if self.host == "localhost" else self.host
+        script = f"MKSWAP 1 {name}:{self.disk(vm_id, 1)}\n{task.script}"
+        labels = (
+            f"MKSWAP {name}: ",
+            *([task.label] if isinstance(task.label, str) else task.label),
+        )
+        return replace(task, script=script, label=labels)
 
     def check(self, oned: Oned, task: Task, reply: Reply | None, reason: str = "") -> None:
         """Check all invariants after a fault.

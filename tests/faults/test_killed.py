@@ -1,16 +1,18 @@
 """Whatever is killed but the driver, at every step of every action: one reply, and no harm."""
 
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.ground import VERBS, Ground
+from tests.faults.ground import VERBS, Ground, Task
 from tests.faults.steps import NOWHERE, Step, Steps, missing_for_steps, numbers
 from tests.support.faulty import descendants, kill, name, programs, ssh_clients, words
 from tests.support.hosts import children_of, close_masters
@@ -27,13 +29,16 @@ pytestmark = pytest.mark.root
 class Stage:
     """Actions that are harmed, one after the other, under one driver."""
 
-    def __init__(self, ground: Ground, oned: Oned) -> None:
+    def __init__(
+        self, ground: Ground, oned: Oned, task: Callable[[str, int], Task] | None = None
+    ) -> None:
         self.ground, self.oned, self._vm_id = ground, oned, 0
+        self._task = task or ground.task
 
     def harm(self, verb: str, moment: Step | int, harm: Harm) -> bool:
         """Carry an action out, harm it at some moment, check; tell whether it came so far."""
         self._vm_id += 1
-        task = self.ground.task(verb, self._vm_id)
+        task = self._task(verb, self._vm_id)
         with harm(moment) as was_reached:
             self.oned.submit(task.vm_id, task.script)
             reply = self.oned.wait_reply(task.vm_id)
@@ -104,6 +109,28 @@ def here(
         yield Stage(ground, oned), harm
 
 
+@pytest.fixture(params=["nfs", "ssh"])
+def staying(
+    make_ground: Make, steps: Steps, request: pytest.FixtureRequest
+) -> Iterator[tuple[Stage, Harm]]:
+    """Have the same killed in a run that has stayed behind another transfer."""
+    ground = make_ground(request.param, warm=True, seconds=3)
+    ground.host = "node1" if request.param == "ssh" else "localhost"
+    others = itertools.count(500)
+    with ground.driver() as oned:
+
+        @contextmanager
+        def harm(step: Step) -> Iterator[Callable[[], bool]]:
+            server = oned.wait_warm()
+            assert oned.transfer(*astuple(ground.tasks("CLONE", next(others)))[:2]).ok
+            run = [pid for pid in descendants(server) if name(pid) == "tm-worker"]
+            assert run
+            with steps.of([server, *descendants(server)], step):
+                yield lambda: steps.was_reached
+
+        yield Stage(ground, oned, ground.tasks), harm
+
+
 def some_far_step(chance: random.Random) -> Step:
     """Give a step that most actions come to on the host."""
     return Step(chance.choice(["fsync", "renameat", "fchmod", "ftruncate", "unlinkat"]), 1)
@@ -146,6 +173,30 @@ def test_engine_killed_at_every_step(here: tuple[Stage, Harm], steps: Steps, ver
     """The same at every step of every action."""
     stage, harm = here
     assert stage.harm_each_step(verb, harm, steps) > 3
+
+
+def test_staying_run_killed(staying: tuple[Stage, Harm], chance: random.Random) -> None:
+    """A run that has stayed, killed in a later transfer: FAILURE that names one of its actions."""
+    stage, harm = staying
+    verbs = [verb for verb in shuffled(chance) if may_stay(stage, verb)][: len(VERBS)]
+    assert any(stage.harm(verb, Step("write", chance.randint(1, 4)), harm) for verb in verbs)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verb", VERBS)
+def test_staying_run_killed_at_every_step(
+    staying: tuple[Stage, Harm], steps: Steps, verb: str
+) -> None:
+    """The same at every step of every action that is carried out in such a run."""
+    stage, harm = staying
+    if not may_stay(stage, verb):
+        pytest.skip("an image goes to another host: such a run does not stay")
+    assert stage.harm_each_step(verb, harm, steps) > 3
+
+
+def may_stay(stage: Stage, verb: str) -> bool:
+    """Tell whether a run that carries an action out stays."""
+    return stage.ground.site.model == "nfs" or verb != "MV"
 
 
 # A process is killed so many pieces of time after it was seen first.
