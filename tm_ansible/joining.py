@@ -1,6 +1,6 @@
-"""Neighbouring actions on one host that a playbook of ours can carry out as one task."""
+"""Actions on one host that a playbook of ours can carry out as one task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,10 +13,11 @@ _VARIABLES = ("tm_source", "tm_destination", "tm_size_mib", "tm_filesystem")
 
 
 def join(runs: Sequence[PlaybookRun], playbooks: Path) -> tuple[PlaybookRun, ...]:
-    """Join actions of our own playbooks, where several of a model and host follow each other.
+    """Join actions of our own playbooks, as far as they are of one model and host.
 
-    Ansible takes more time for a play than most actions do. A site's playbook stays alone, and so
-    does an action that takes more than one task.
+    Ansible takes more time for a play than most actions do. A single action is joined as if others
+    stood beside it: its run can stay, and it sees the same variables. A site's playbook stays
+    alone, and so does an action that takes more than one task.
 
     Args:
         runs: one for each action, in order.
@@ -25,11 +26,10 @@ def join(runs: Sequence[PlaybookRun], playbooks: Path) -> tuple[PlaybookRun, ...
     Returns:
         The same actions in the same order, in as few runs.
     """
-    return tuple(
-        run
-        for _, group in groupby(runs, key=lambda run: _place(run, playbooks) or object())
-        for run in _joined(list(group))
-    )
+    joined: list[PlaybookRun] = []
+    for place, group in groupby(runs, key=lambda run: _place(run, playbooks)):
+        joined += [_joined(list(group))] if place else group
+    return tuple(joined)
 
 
 def _place(run: PlaybookRun, playbooks: Path) -> tuple[str, str] | None:
@@ -55,10 +55,7 @@ def _host(argument: str) -> str:
     return argument.partition("]:" if argument.startswith("[") else ":")[0]
 
 
-def _joined(runs: list[PlaybookRun]) -> Iterator[PlaybookRun]:
-    if len(runs) == 1:
-        yield runs[0]
-        return
+def _joined(runs: list[PlaybookRun]) -> PlaybookRun:
     variables: dict[str, Value] = {
         "tm_vm_id": runs[0].variables["tm_vm_id"],
         "tm_host": runs[0].variables["tm_host"],
@@ -66,7 +63,7 @@ def _joined(runs: list[PlaybookRun]) -> Iterator[PlaybookRun]:
     }
     playbook = Path(runs[0].playbook).with_name("actions.yml")
     labels = tuple(label for run in runs for label in run.labels)
-    yield PlaybookRun(labels=labels, playbook=str(playbook), variables=variables)
+    return PlaybookRun(labels=labels, playbook=str(playbook), variables=variables)
 
 
 def _action(run: PlaybookRun) -> dict[str, Value]:

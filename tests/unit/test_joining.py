@@ -43,8 +43,6 @@ def test_neighbours_on_one_host_are_joined() -> None:
     "other",
     [
         run("/etc/one/tm_site/clone.yml", source="fe:/a", destination="node1:/b"),
-        run("ssh/clone.yml", source="fe:/a", destination="node2:/b", host="node2"),
-        run("nfs/clone.yml", source="fe:/a", destination="node1:/b"),
         run("ssh/clone.yml", source="https://x/a", destination="node1:/b"),
         run("ssh/mkimage.yml", source="fe:/files", destination="node1:/b"),
         run("ssh/mv.yml", source="node2:/a", destination="node1:/b"),
@@ -54,8 +52,6 @@ def test_neighbours_on_one_host_are_joined() -> None:
     ],
     ids=[
         "site's",
-        "other host",
-        "other model",
         "URL",
         "directory",
         "from afar",
@@ -65,8 +61,33 @@ def test_neighbours_on_one_host_are_joined() -> None:
     ],
 )
 def test_what_one_task_cannot_do_stays_alone(other: PlaybookRun) -> None:
-    """A site's playbook, another host or model, and actions of several tasks are not joined."""
-    assert join([SWAP, DELETE, other, SWAP], PLAYBOOKS)[1:] == (other, SWAP)
+    """A site's playbook, and actions of several tasks, are not joined."""
+    before, itself, behind = join([SWAP, DELETE, other, SWAP], PLAYBOOKS)
+    assert itself == other
+    assert [len(before.labels), len(behind.labels)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        run("ssh/clone.yml", source="fe:/a", destination="node2:/b", host="node2"),
+        run("nfs/clone.yml", source="fe:/a", destination="node1:/b"),
+    ],
+    ids=["other host", "other model"],
+)
+def test_a_task_is_of_one_model_and_host(other: PlaybookRun) -> None:
+    """What is of another one has a task of its own."""
+    before, itself, behind = join([SWAP, DELETE, other, SWAP], PLAYBOOKS)
+    assert itself.playbook == str(Path(other.playbook).with_name("actions.yml"))
+    assert itself.variables["tm_host"] == other.variables["tm_host"]
+    assert [len(each.labels) for each in (before, itself, behind)] == [2, 1, 1]
+
+
+def test_a_single_action_is_as_one_of_several() -> None:
+    """It sees the same variables whether or not others stand beside it."""
+    (alone,) = join([DELETE], PLAYBOOKS)
+    assert alone.playbook == f"{PLAYBOOKS}/ssh/actions.yml"
+    assert alone.variables["tm_actions"] == [{"action": "delete", "source": "node1:/d"}]
 
 
 def test_the_same_twice_stays_two() -> None:
@@ -80,7 +101,7 @@ def test_order_is_kept() -> None:
     site = run("/site/ln.yml", source="fe:/a", destination="node1:/b")
     runs = join([CLONE, SWAP, site, DELETE], PLAYBOOKS)
     assert [len(each.labels) for each in runs] == [2, 1, 1]
-    assert runs[1:] == (site, DELETE)
+    assert runs[1] == site
 
 
 def test_move_on_one_host_is_joined() -> None:
