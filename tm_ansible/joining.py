@@ -27,8 +27,9 @@ def join(runs: Sequence[PlaybookRun], playbooks: Path) -> tuple[PlaybookRun, ...
         The same actions in the same order, in as few runs.
     """
     joined: list[PlaybookRun] = []
-    for place, group in groupby(runs, key=lambda run: _place(run, playbooks)):
-        joined += [_joined(list(group))] if place else group
+    for place, neighbours in groupby(runs, key=lambda run: _place(run, playbooks)):
+        group = list(neighbours)
+        joined += [_joined(group)] if place else group
     return tuple(joined)
 
 
