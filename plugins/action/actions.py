@@ -34,7 +34,10 @@ class ActionModule(ActionBase):
         result = super(ActionModule, self).run(tmp, task_vars)
         _specification, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
-        self._feeder = feeding.feeder() if options["ways_variable"] else feeding.Feeder()
+        self._feeder = feeding.Feeder()
+        # Ansible's time limit of a task would be one for all that follows, and the time between.
+        if options["ways_variable"] and not self._task.timeout:
+            self._feeder = feeding.feeder()
         self._one = self._task.copy()
         if len(options["actions"]) == 1 and not self._feeder.token:
             result.update(self._carry_out(options["actions"][0], options["ways"], variables))
@@ -46,8 +49,7 @@ class ActionModule(ActionBase):
 
     def _go_on(self, ways_variable: str, variables: Dict[str, Any]) -> Dict[str, Any]:
         """Carry out further actions, as long as there are any and none fails."""
-        # A templar of its own: the task's has the variables that the task began with.
-        ways = Ways(self._templar.copy_with_new_env(), variables[ways_variable])
+        ways = Ways(self._templar, variables[ways_variable])
         while True:
             self._tell({"ended": self._feeder.token})
             given = self._feeder.next()
@@ -56,8 +58,10 @@ class ActionModule(ActionBase):
             self._tell({"begun": 0})
             # What is given is data; what the site's variables say may depend on it.
             given = wrap_var(given)
-            ways.renew(variables, given)
-            done = self._carry_out_all(given["tm_actions"], ways, dict(variables, **given))
+            now = dict(variables, **given)
+            now["vars"] = dict(now)
+            ways.renew(now, given)
+            done = self._carry_out_all(given["tm_actions"], ways, now)
             if done.get("failed"):
                 return done
 

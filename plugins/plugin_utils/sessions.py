@@ -135,14 +135,16 @@ class Session:
             connection: see ``Kept``.
         """
         process = self.side.process
-        end = process.end if isinstance(process, KeptProcess) else os.pidfd_open(process.pid)
-        descriptors = [self.pipe, process.stdout.fileno(), process.stderr.fileno(), end]
+        self.side.stop_reading()
         try:
-            _keeper.keep(Kept(connection, self._key, sorted(self._known), process.pid, descriptors))
+            end = process.end if isinstance(process, KeptProcess) else os.pidfd_open(process.pid)
+            pipes = [self.pipe, process.stdout.fileno(), process.stderr.fileno()]
+            known = sorted(self._known)
+            _keeper.keep(Kept(connection, self._key, known, process.pid, [*pipes, end]))
+            os.close(end)
         finally:
             self.close()
             self.side.let_go()
-            os.close(end)
 
     def close(self) -> None:
         """End its input: it ends once it has done what it is doing, or notices that it cannot."""
@@ -176,6 +178,8 @@ def leave() -> None:
         if session.is_ours() and session.lives():
             with contextlib.suppress(OSError):
                 session.leave(connection)
+        elif session.is_ours():
+            session.end()
 
 
 def connect(far: Far) -> None:
@@ -217,8 +221,12 @@ def _existing(far: Far) -> Optional[Session]:
     kept = _keeper.take(connection)
     if kept is None:
         return None
-    session = _open[connection] = Session.taken(far, kept)
-    return session if session.lives() else None
+    session = Session.taken(far, kept)
+    if not session.lives():
+        session.end()
+        return None
+    _open[connection] = session
+    return session
 
 
 def _connection(far: Far) -> str:

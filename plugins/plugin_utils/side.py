@@ -75,13 +75,17 @@ class Side:
                 return
             self._stderr = (self._stderr + block)[-STDERR_BYTES:]
 
-    def let_go(self) -> None:
-        """Close its pipes here, and read no more of them: whoever else has them goes on."""
+    def stop_reading(self) -> None:
+        """Read no more of its errors: somebody else is to do that."""
         if self._over is not None:
             os.eventfd_write(self._over, 1)
             self._reader.join()
             os.close(self._over)
             self._over = None
+
+    def let_go(self) -> None:
+        """Close its pipes here: whoever else has them goes on."""
+        self.stop_reading()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 try:

@@ -1,7 +1,7 @@
 """How the site wants its images made, evaluated for one list of actions after the other."""
 
 from collections.abc import Mapping
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, FrozenSet, Iterable, Iterator
 
 from jinja2 import Environment, nodes
 
@@ -23,31 +23,32 @@ class Ways(Mapping):
         """Take a variable.
 
         Args:
-            templar: evaluates, by variables of the site.
+            templar: evaluates; it gets the variables of each list of actions.
             raw: the variable, before it is evaluated.
         """
         self._templar = templar
         self._raw = raw
         self._constant = {}  # type: Dict[str, Any]
         self._now = {}  # type: Dict[str, Any]
+        self._names = {}  # type: Dict[str, FrozenSet[str]]
         self._given = frozenset()  # type: FrozenSet[str]
 
-    def renew(self, variables: Dict[str, Any], given: Dict[str, Any]) -> None:
+    def renew(self, variables: Dict[str, Any], given: Iterable[str]) -> None:
         """Begin with another list of actions.
 
         Args:
-            variables: of the site.
-            given: variables that came with these actions; the next may bring others.
+            variables: of the site, and those that came with these actions.
+            given: names of the latter; the next actions may bring others.
         """
-        self._templar.available_variables = dict(variables, **given)
-        self._given = frozenset(given)
+        self._templar.available_variables = variables
+        self._given = frozenset([*given, "vars"])
         self._now = dict(self._constant)
 
     def __getitem__(self, key: str) -> Any:
         """Return a value, or raise KeyError."""
         if key not in self._now:
             value = self._now[key] = self._templar.template(self._raw[key])
-            if self._is_constant(self._raw[key]):
+            if self._is_constant(key):
                 self._constant[key] = value
         return self._now[key]
 
@@ -59,12 +60,18 @@ class Ways(Mapping):
         """Return how many there are."""
         return len(self._raw)
 
-    def _is_constant(self, template: Any) -> bool:
+    def _is_constant(self, key: str) -> bool:
         variables = self._templar.available_variables
-        found = Environment().parse(str(template)).find_all(nodes.Name)  # noqa: S701
         return all(
             name not in self._given
             and isinstance(variables.get(name), PLAIN)
             and not self._templar.is_template(variables[name])
-            for name in {node.name for node in found}
+            for name in self._named(key)
         )
+
+    def _named(self, key: str) -> FrozenSet[str]:
+        """Return the variables that the template of a key names."""
+        if key not in self._names:
+            found = Environment().parse(str(self._raw[key])).find_all(nodes.Name)  # noqa: S701
+            self._names[key] = frozenset(node.name for node in found)
+        return self._names[key]

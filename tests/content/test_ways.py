@@ -90,7 +90,7 @@ def test_each_list_of_actions_has_its_own(ways: Ways, site: Any, said: Path) -> 
     seen = []
     for vm_id, word in ((7, "one"), (8, "two")):
         said.write_text(word)
-        ways.renew(site, {"tm_vm_id": vm_id})
+        ways.renew({**site, "tm_vm_id": vm_id}, ["tm_vm_id"])
         seen.append(dict(ways))
     assert seen[0] == {
         "plain": "a+w",
@@ -105,7 +105,7 @@ def test_each_list_of_actions_has_its_own(ways: Ways, site: Any, said: Path) -> 
 def test_what_cannot_change_is_evaluated_once(ways: Ways, site: Any, templar: Counting) -> None:
     """A number or text of the site is known for the next; what has a template in it is not."""
     for vm_id in (7, 8, 9):
-        ways.renew(site, {"tm_vm_id": vm_id})
+        ways.renew({**site, "tm_vm_id": vm_id}, ["tm_vm_id"])
         assert ways["plain"] == "a+w"
         assert ways["site"] == f"one{vm_id}"
         assert ways["listed"] == ways["listed"] == ["/srv", "a+w"]
@@ -117,13 +117,13 @@ def test_what_cannot_change_is_evaluated_once(ways: Ways, site: Any, templar: Co
 def test_the_number_of_the_vm_is_never_known(ways: Ways, site: Any) -> None:
     """A plain number that the next list of actions brings with it is that one's own."""
     for vm_id in (7, 8):
-        ways.renew(site, {"tm_vm_id": vm_id})
+        ways.renew({**site, "tm_vm_id": vm_id}, ["tm_vm_id"])
         assert ways["named"] == vm_id
 
 
 def test_what_nobody_asks_for_is_not_evaluated(ways: Ways, site: Any, said: Path) -> None:
     """A value that would fail does no harm to actions that have no need of it."""
     said.unlink()
-    ways.renew(site, {"tm_vm_id": 7})
+    ways.renew({**site, "tm_vm_id": 7}, ["tm_vm_id"])
     assert ways["plain"] == "a+w"
     assert len(ways) == 5

@@ -91,11 +91,14 @@ def test_failure_ends_the_run_and_nothing_else(site: Site, oned: Oned) -> None:
     assert oned.transfer(9, clone(site, 9)).ok
 
 
-def test_each_transfer_is_judged_by_its_own_vm(site: Site, oned: Oned) -> None:
+@pytest.mark.parametrize(
+    "number",
+    ["tm_vm_id", *in_full("vars['tm_vm_id']", "lookup('ansible.builtin.vars', 'tm_vm_id')")],
+)
+def test_each_transfer_is_judged_by_its_own_vm(site: Site, oned: Oned, number: str) -> None:
     """The guard for other VMs' directories, and a site's variables, go by the transfer's number."""
-    (site.etc / "hosts.yml").write_text(
-        "all: {vars: {tm_mode: \"{{ 'u=rw,go=' if tm_vm_id == 8 else 'u=rw,go=r' }}\"}}\n"
-    )
+    mode_ = f"{{{{ 'u=rw,go=' if {number} == 8 else 'u=rw,go=r' }}}}"
+    (site.etc / "hosts.yml").write_text(f'all: {{vars: {{tm_mode: "{mode_}"}}}}\n')
     assert oned.transfer(7, clone(site, 7)).ok
     run = standing(oned)
     assert oned.transfer(8, clone(site, 8)).ok
@@ -293,6 +296,19 @@ def test_limits_are_those_of_each_action(tmp_path: Path) -> None:
         assert re.fullmatch(r"CLONE fe: not finished within 3 s \(setting .*\)", done.reason)
         assert not any(alive(pid) for pid in run)
         assert not is_copying(site, 9)
+
+
+@pytest.mark.long
+def test_time_limit_of_ansible(tmp_path: Path) -> None:
+    """A site's own time limit of tasks is one for each transfer: such a run does not stay."""
+    site = make_site(tmp_path / "site", f"ansible: {{config: ansible.cfg}}\n{SETTINGS}")
+    (site.etc / "ansible.cfg").write_text("[defaults]\ntask_timeout = 600\n")
+    with site.start() as oned:
+        oned.wait_warm()
+        for vm_id in (7, 8):
+            done = oned.transfer(vm_id, clone(site, vm_id))
+            assert done.ok, done.reason
+            wait_until(lambda: not standing(oned))
 
 
 def test_it_waits_as_long_as_the_setting_says(tmp_path: Path) -> None:

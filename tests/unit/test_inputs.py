@@ -55,6 +55,19 @@ def test_a_change_is_seen(
     assert inputs.state(options) != before
 
 
+def test_links_to_directories_are_followed(options: RunOptions, tmp_path: Path) -> None:
+    """Variables may lie elsewhere, and links lead in a circle."""
+    common = tmp_path / "elsewhere" / "common"
+    common.mkdir(parents=True)
+    (common / "all.yml").write_text("a: 1\n")
+    (common / "circle").symlink_to(common)
+    (tmp_path / "more" / "group_vars").symlink_to(common)
+    before = inputs.state(options)
+    assert inputs.state(options) == before
+    rewrite(common / "all.yml")
+    assert inputs.state(options) != before
+
+
 def test_files_are_compared(options: RunOptions) -> None:
     """Variables may have any name: only an inventory can ask a plugin."""
     assert inputs.are_files(options)
@@ -65,6 +78,9 @@ def test_files_are_compared(options: RunOptions) -> None:
     [
         ("cloud.yml", "plugin: amazon.aws.aws_ec2\n", 0o644),
         ("cloud.yaml", "---\n'plugin' : one.two.three\n", 0o644),
+        ("cloud.yml", "--- {plugin: one.two.three}\n", 0o644),
+        ("cloud.json", '{"strict": true, "plugin": "constructed"}', 0o644),
+        ("cloud.yml", "$ANSIBLE_VAULT;1.1;AES256\n3132\n", 0o644),
         ("cloud.py", "#!/bin/sh\necho {}\n", 0o755),
     ],
 )

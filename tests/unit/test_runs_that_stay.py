@@ -97,7 +97,7 @@ def test_the_end_of_a_worker_makes_room(standing: Standing) -> None:
     assert not standing._live
 
 
-def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_ever() -> None:
     """A worker that nobody wants for as long as the setting says is to be ended."""
     standing = Standing(0.1)
     assert not standing.stay(worker())
@@ -111,6 +111,14 @@ def test_a_worker_that_is_old_is_to_be_ended(standing: Standing) -> None:
     old.began -= module._MOST_SECONDS + 1
     assert not standing.stay(used)
     assert not standing.stay(old)
+
+
+def test_a_worker_waits_no_longer_than_it_is_of_use(standing: Standing) -> None:
+    """One that is about to be old is to be ended when it is."""
+    old = worker()
+    old.began -= module._MOST_SECONDS - 0.1
+    assert not standing.stay(old)
+    assert not standing._idle
 
 
 def test_few_wait(standing: Standing) -> None:

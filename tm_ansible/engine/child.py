@@ -76,8 +76,14 @@ class ForkedChild:
 
     def kill(self) -> None:
         """Kill it, unless it has ended."""
+        if not self._open:
+            return
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self._end, signal.SIGKILL)
+
+    def open_end(self) -> int:
+        """Return a descriptor that is readable once it has ended."""
+        return os.dup(self._end)
 
     def wait(self) -> None:
         """Block until it has ended, and learn how."""
@@ -91,6 +97,15 @@ class ForkedChild:
         os.close(self._answers)
         os.close(self._end)
         self._open = False
+
+
+def end_of(process: Child) -> int:
+    """Return a descriptor that is readable once a process of ours has ended.
+
+    Args:
+        process: it may have ended; its number may be another's by now, if others wait for it.
+    """
+    return process.open_end() if isinstance(process, ForkedChild) else open_end(process.pid)
 
 
 def open_end(pid: int) -> int:

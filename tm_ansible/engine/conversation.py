@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import msgspec
 
-from tm_ansible.engine.child import Child, open_end
+from tm_ansible.engine.child import Child, end_of
 from tm_ansible.engine.job import Begun, Declined, Line, Message, News, Outcome, Severity
 from tm_ansible.lines import LineSplitter
 
@@ -85,7 +85,7 @@ class Conversation:
 
     def run(self) -> None:
         """Talk until the process has exited, or stays."""
-        exited = open_end(self._process.pid)
+        exited = end_of(self._process)
         try:
             self._serve(exited)
         finally:
@@ -113,7 +113,6 @@ class Conversation:
         poll.register(exited, select.POLLIN)
         while True:
             ready = [descriptor for descriptor, _ in poll.poll(self._patience())]
-            self._keep_deadline()
             if exited in ready:
                 return
             for descriptor in ready:
@@ -122,6 +121,8 @@ class Conversation:
                         poll.unregister(descriptor)
             if self.stays:
                 return
+            # Behind what was there to be read: this process may have been the one that was slow.
+            self._keep_deadline()
 
     def _patience(self) -> float | None:
         """Milliseconds until the deadline; None for no limit."""

@@ -12,7 +12,7 @@ from tm_ansible.engine.job import RunOptions
 # Of a directory with variables beside an inventory.
 _VARIABLES = ("group_vars", "host_vars")
 # An inventory of Ansible's plugins asks somebody else; see ansible.plugins.inventory.auto.
-_PLUGIN = re.compile(rb"^\s*['\"]?plugin['\"]?\s*:", re.MULTILINE)
+_PLUGIN = re.compile(rb"(?:^|[{,])\s*['\"]?plugin['\"]?\s*:|\A\$ANSIBLE_VAULT", re.MULTILINE)
 _MOST_BYTES = 1 << 20
 
 State: TypeAlias = tuple[object, ...]
@@ -36,11 +36,15 @@ def states_below(directory: str) -> Iterator[State]:
     """Give the states of all files below a directory, but those that Python compiles.
 
     Args:
-        directory: its path; it need not be there.
+        directory: its path; it need not be there. Links to directories are followed.
 
     Yields:
         As ``state_of``.
     """
+    yield from _states_below(directory, frozenset())
+
+
+def _states_below(directory: str, above: frozenset[str]) -> Iterator[State]:
     try:
         with os.scandir(directory) as entries:
             found = list(entries)
@@ -48,10 +52,16 @@ def states_below(directory: str) -> Iterator[State]:
         yield (directory,)
         return
     for entry in found:
-        if entry.is_symlink() or not entry.is_dir():
+        if not entry.is_dir():
             yield state_of(entry)
+        elif entry.is_symlink():
+            # Links may lead in a circle.
+            real = os.path.realpath(entry.path)
+            yield (entry.path, real)
+            if real not in above:
+                yield from _states_below(entry.path, above | {real})
         elif entry.name != "__pycache__":
-            yield from states_below(entry.path)
+            yield from _states_below(entry.path, above)
 
 
 def state(options: RunOptions) -> list[State]:
@@ -88,7 +98,7 @@ def _asks(inventory: Path) -> bool:
         return any(_asks(each) for each in inventory.iterdir() if each.name not in _VARIABLES)
     if not inventory.is_file() or os.access(inventory, os.X_OK):
         return True
-    return inventory.suffix in (".yml", ".yaml") and _names_plugin(state_of(str(inventory)))
+    return _names_plugin(state_of(str(inventory)))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -69,9 +69,9 @@ class ProcessEngine:
             EngineError: the worker process could not be started.
         """
         standing = self._standing
-        kind = kind_of(job) if standing else None
-        job = msgspec.structs.replace(job, stays=kind is not None)
         try:
+            kind = kind_of(job) if standing else None
+            job = msgspec.structs.replace(job, stays=kind is not None)
             encoded = msgspec.json.encode(job) + b"\n"
         except UnicodeEncodeError as error:
             raise EngineError(f"a path or setting is not UTF-8: {error}") from error
@@ -166,23 +166,28 @@ class ProcessRun:
             if not stays:
                 self._worker.let_go()
             self._ended.set()
-        if self._order.standing and self._worker.kind:
-            self._stay_or_end(self._order.standing, self._worker.kind, stays=stays)
+            if self._order.standing and self._worker.kind:
+                self._stay_or_end(self._order.standing, self._worker.kind, stays=stays)
 
     def _carry_out(self) -> bool:
         """Have the job done; return whether the worker stays, and else end it."""
         conversation = self._converse(is_first=self._worker.jobs == 1)
-        if not conversation.taken and not conversation.cancelled:
+        if not self._end_unless_stays(conversation):
             # The site has changed, or the worker has died meanwhile: nothing was begun.
-            self._worker.end(self._label)
             self._worker.let_go()
             self._worker = self._order.renew()
             conversation = self._converse(is_first=True)
+            self._end_unless_stays(conversation)
+        self._outcome = self._conclude(conversation)
+        return conversation.stays
+
+    def _end_unless_stays(self, conversation: Conversation) -> bool:
+        """End the worker, unless it stays; return whether it has taken the job."""
         if not conversation.stays:
             self._worker.end(self._label)
             conversation.read_rest()
-        self._outcome = self._conclude(conversation)
-        return conversation.stays
+            self._label = conversation.label or self._label
+        return conversation.taken or conversation.cancelled
 
     def _converse(self, *, is_first: bool) -> Conversation:
         assert self._wake is not None  # noqa: S101 - for the type checker

@@ -127,7 +127,12 @@ def _configure(directory: Path, playlist: Path, job: Job) -> ansible_runner.Runn
 
 
 def _run(config: ansible_runner.RunnerConfig, on_event: Callable[[Event], None]) -> int | None:
+    # Of no use to us, and it has the whole environment.
+    unwanted = [Path(config.artifact_dir) / "command"]
+
     def handle(raw: dict[str, Any]) -> bool:
+        while unwanted:
+            unwanted.pop().unlink(missing_ok=True)
         if event := parse_event(raw):
             on_event(event)
         return False  # keep no event files

@@ -129,7 +129,7 @@ class Standing:
             if len(self._idle) >= _MOST_IDLE:
                 self._idle.pop(0).called.set()
             self._idle.append(idle)
-        idle.called.wait(self._seconds)
+        idle.called.wait(min(self._seconds, max(0.0, _MOST_SECONDS - _age(worker))))
         with self._changed:
             if idle in self._idle:
                 self._idle.remove(idle)
@@ -186,4 +186,8 @@ def _match(waiting: _Waiting, worker: Worker) -> Worker:
 
 
 def _is_old(worker: Worker) -> bool:
-    return worker.jobs >= _MOST_JOBS or time.monotonic() - worker.began > _MOST_SECONDS
+    return worker.jobs >= _MOST_JOBS or _age(worker) > _MOST_SECONDS
+
+
+def _age(worker: Worker) -> float:
+    return time.monotonic() - worker.began

@@ -165,7 +165,8 @@ class _Feeder(feeding.Feeder):  # type: ignore[misc]
         A process that Ansible has forked may not print.
         """
         if os.getpid() == self._owner:
-            print(message, flush=True)  # noqa: T201 - that is how its output is heard
+            # On a line of its own, whatever stands before it.
+            print(f"\n{message}", flush=True)  # noqa: T201 - that is how its output is heard
         else:
             super().tell(message)
 
