@@ -68,6 +68,17 @@ def test_links_to_directories_are_followed(options: RunOptions, tmp_path: Path) 
     assert inputs.state(options) != before
 
 
+def test_links_to_itself_are_not_followed(tmp_path: Path) -> None:
+    """A tree that links to what holds it is read once, if nobody is to follow its links."""
+    (tmp_path / "content" / "playbooks").mkdir(parents=True)
+    (tmp_path / "content" / "playbooks" / "collections").symlink_to(tmp_path)
+    (tmp_path / "other").touch()
+    found = list(inputs.states_below(str(tmp_path / "content"), None))
+    assert [state[0] for state in found] == [
+        str(tmp_path / "content" / "playbooks" / "collections")
+    ]
+
+
 def test_files_are_compared(options: RunOptions) -> None:
     """Variables may have any name: only an inventory can ask a plugin."""
     assert inputs.are_files(options)

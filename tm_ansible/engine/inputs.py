@@ -32,19 +32,16 @@ def state_of(place: str | os.DirEntry[str]) -> State:
     return (path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
-def states_below(directory: str) -> Iterator[State]:
+def states_below(directory: str, above: frozenset[str] | None = frozenset()) -> Iterator[State]:
     """Give the states of all files below a directory, but those that Python compiles.
 
     Args:
-        directory: its path; it need not be there. Links to directories are followed.
+        directory: its path; it need not be there.
+        above: real paths of links that were followed to get here; None to follow none.
 
     Yields:
         As ``state_of``.
     """
-    yield from _states_below(directory, frozenset())
-
-
-def _states_below(directory: str, above: frozenset[str]) -> Iterator[State]:
     try:
         with os.scandir(directory) as entries:
             found = list(entries)
@@ -52,16 +49,16 @@ def _states_below(directory: str, above: frozenset[str]) -> Iterator[State]:
         yield (directory,)
         return
     for entry in found:
-        if not entry.is_dir():
+        if not entry.is_dir() or (above is None and entry.is_symlink()):
             yield state_of(entry)
-        elif entry.is_symlink():
+        elif above is not None and entry.is_symlink():
             # Links may lead in a circle.
             real = os.path.realpath(entry.path)
             yield (entry.path, real)
             if real not in above:
-                yield from _states_below(entry.path, above | {real})
+                yield from states_below(entry.path, above | {real})
         elif entry.name != "__pycache__":
-            yield from _states_below(entry.path, above)
+            yield from states_below(entry.path, above)
 
 
 def state(options: RunOptions) -> list[State]:
