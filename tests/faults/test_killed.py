@@ -102,7 +102,8 @@ def here(
         @contextmanager
         def harm(step: Step) -> Iterator[Callable[[], bool]]:
             server = oned.wait_warm()
-            # The workers that wait for their runs, too.
+            # Who ends by itself cannot be traced. The workers that wait for their runs, too.
+            wait_until(lambda: not ground.processes(oned.location))
             with steps.of([server, *descendants(server)], step):
                 yield lambda: steps.was_reached
 

@@ -24,6 +24,8 @@ from tm_ansible.engine.playlist import write_project
 from tm_ansible.errors import EngineError
 
 _CHUNK = 65536
+# Stands around what ansible-runner's callback tells of an event, in the midst of the output.
+_MARK = "\x1b[K"
 # Seconds for the last output of a run that has ended; somebody else may hold its pipe open.
 _LAST_OUTPUT_SECONDS = 2.0
 
@@ -164,6 +166,28 @@ def _output_to(write: Callable[[str], object]) -> Iterator[int]:
 
 def _read_all(descriptor: int, write: Callable[[str], object]) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    held = ""
     while chunk := os.read(descriptor, _CHUNK):
-        write(decoder.decode(chunk))
+        *pieces, held = pieces_of(held + decoder.decode(chunk))
+        for piece in pieces:
+            write(piece)
+    write(held)
     os.close(descriptor)
+
+
+def pieces_of(text: str) -> tuple[str, str, str]:
+    """Split output of Ansible for ``OutputEventFilter``.
+
+    That keeps lines for later which stand behind a token of an event in the same piece: nobody
+    would hear of them before there is more output, and there may be none.
+
+    Args:
+        text: with whole tokens, or the beginnings of them at its end.
+
+    Returns:
+        what ends with the last token, what stands behind it, and what may be half a token.
+    """
+    half = next((part for part in (_MARK[:2], _MARK[:1]) if text.endswith(part)), "")
+    whole = text.removesuffix(half)
+    end = whole.rfind(_MARK) + len(_MARK) if _MARK in whole else 0
+    return whole[:end], whole[end:], half
