@@ -1,10 +1,10 @@
 """Whole transfers of three actions: our driver beside a plain shell driver, in one run.
 
-    python -m benchmarks.transfers [--rounds 15] [--at-once 100] [MODEL ...]
+    python -m benchmarks.transfers [--rounds 15] [--at-once 100] [--turns 3] [MODEL ...]
 
 A transfer is CLONE of 1 MiB, MKSWAP 16, LN. Both drivers are started as oned starts them. Needs
 root for the model ssh, whose host is an sshd of its own on 127.0.0.2. The output is a table in
-Markdown: medians one after another, and the wall time of many at once.
+Markdown: medians of transfers one after another, and of turns of many at once.
 """
 
 import argparse
@@ -49,13 +49,14 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
     parser.add_argument("--rounds", type=int, default=15, help="transfers one after another")
     parser.add_argument("--at-once", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=3, help="of many at once, of each driver")
     arguments = parser.parse_args()
     print("\n".join(machine()))
     print("\n| model | | ours | shell | ours / shell | at most | reached |")
     print("|---|---|---|---|---|---|---|")
     for model in arguments.models:
         with make_world(model) as world:
-            compare(world, arguments.rounds, arguments.at_once)
+            compare(world, arguments.rounds, [arguments.at_once] * arguments.turns)
 
 
 @contextmanager
@@ -88,8 +89,8 @@ def script(world: World, vm_id: int) -> str:
     return f"CLONE {source} {disk}.0\nMKSWAP 16 {disk}.1\nLN {source} {disk}.2\n"
 
 
-def compare(world: World, rounds: int, at_once: int) -> None:
-    """Run both drivers in turn and print two rows."""
+def compare(world: World, rounds: int, turns: list[int]) -> None:
+    """Run both drivers in turn and print two rows; how many are at once in each turn is given."""
     ours, shell = [], []
     single, together = TARGETS[world.site.model]
     with world.site.start() as first, _start_reference(world) as second:
@@ -99,11 +100,14 @@ def compare(world: World, rounds: int, at_once: int) -> None:
             shell.append(_one(second, world, 2 * number + 1))
         medians = statistics.median(ours), statistics.median(shell)
         _row(world, f"one after another, median of {rounds}", *medians, single)
-        begin = 2 * rounds
-        many = _many(first, world, range(begin, begin + at_once))
-        begin += at_once
-        others = _many(second, world, range(begin, begin + at_once))
-        _row(world, f"{at_once} at once", many, others, together)
+        begin, taken = 2 * rounds, []
+        for at_once in turns:
+            middle, end = begin + at_once, begin + 2 * at_once
+            many = _many(first, world, range(begin, middle))
+            taken.append((many, _many(second, world, range(middle, end))))
+            begin = end
+        what = f"{turns[0]} at once, median of {len(turns)}"
+        _row(world, what, *map(statistics.median, zip(*taken, strict=True)), together)
 
 
 def _start_reference(world: World) -> Oned:
