@@ -68,12 +68,36 @@ def test_links_to_directories_are_followed(options: RunOptions, tmp_path: Path) 
     assert inputs.state(options) != before
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_links_that_lead_nowhere(tmp_path: Path, follow: bool) -> None:
+    """They are files as others are, whatever the system says of them."""
+    for name, target in (
+        ("self", "self"),
+        ("below", "file/x"),
+        ("none", "gone"),
+        ("long", "x" * 999),
+    ):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "file").touch()
+    found = [state[0] for state in inputs.states_below(str(tmp_path), follow=follow)]
+    assert sorted(found) == sorted(str(path) for path in tmp_path.iterdir())
+
+
+def test_directories_that_link_to_each_other(tmp_path: Path) -> None:
+    """Each is read once more than by its own name, at most."""
+    for name in "abcdefgh":
+        (tmp_path / name).mkdir()
+        for other in "abcdefgh":
+            (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    assert len(list(inputs.states_below(str(tmp_path), follow=True))) <= 8 * 8 * 2
+
+
 def test_links_to_itself_are_not_followed(tmp_path: Path) -> None:
     """A tree that links to what holds it is read once, if nobody is to follow its links."""
     (tmp_path / "content" / "playbooks").mkdir(parents=True)
     (tmp_path / "content" / "playbooks" / "collections").symlink_to(tmp_path)
     (tmp_path / "other").touch()
-    found = list(inputs.states_below(str(tmp_path / "content"), None))
+    found = list(inputs.states_below(str(tmp_path / "content")))
     assert [state[0] for state in found] == [
         str(tmp_path / "content" / "playbooks" / "collections")
     ]

@@ -13,6 +13,7 @@ from tests.support.processes import wait_until
 from tm_ansible.engine.holdings import Holdings
 from tm_ansible.engine.job import Begun, Declined, Job, Line, Message, Outcome, PlaybookRun
 from tm_ansible.engine.process import ProcessRun, _Order
+from tm_ansible.engine.standing import Standing
 from tm_ansible.engine.workers import Worker
 
 FAILED = Outcome(reason="CLONE fe: no such file: /a")
@@ -53,7 +54,9 @@ def start(job: Job) -> Start:
     return start
 
 
-def carry_out(job: Job, worker: Worker, renewed: list[Worker]) -> tuple[Outcome, list[str]]:
+def carry_out(
+    job: Job, worker: Worker, renewed: list[Worker], standing: Standing | None = None
+) -> tuple[Outcome, list[str]]:
     """Give a job to a worker, and others in turn if it does not take it."""
     lines: list[Line] = []
 
@@ -62,7 +65,7 @@ def carry_out(job: Job, worker: Worker, renewed: list[Worker]) -> tuple[Outcome,
         new.jobs = 1
         return new
 
-    order = _Order(job, msgspec.json.encode(job) + b"\n", renew, None)
+    order = _Order(job, msgspec.json.encode(job) + b"\n", renew, standing)
     outcome = ProcessRun(order, lines.append, worker).wait()
     return outcome, [line.text for line in lines]
 
@@ -83,6 +86,18 @@ def test_what_was_not_begun_is_for_another(job: Job, start: Start, said: list[Me
     assert carry_out(job, worker, renewed) == (FAILED, [])
     assert not renewed
     assert worker.process.returncode is not None
+
+
+def test_a_worker_that_died_does_not_stay(job: Job, start: Start) -> None:
+    """A worker that has done the job and died is none for the next one; the job is done."""
+    worker = start(Begun("CLONE fe"), Outcome(stays=True), exits=True)
+    worker.kind = b"kind"
+    standing = Standing(60)
+    assert standing.take(b"kind") is None
+    outcome, _ = carry_out(job, worker, [], standing)
+    assert outcome.reason is None
+    wait_until(lambda: not standing._live)
+    assert not standing._idle
 
 
 def test_death_behind_the_begin_is_a_failure(job: Job, start: Start) -> None:

@@ -83,7 +83,7 @@ class ForkedChild:
 
     def open_end(self) -> int:
         """Return a descriptor that is readable once it has ended."""
-        return os.dup(self._end)
+        return os.dup(self._end) if self._open else os.eventfd(1, os.EFD_CLOEXEC)
 
     def wait(self) -> None:
         """Block until it has ended, and learn how."""

@@ -64,6 +64,7 @@ class Conversation:
         self._stdin, stdout, stderr = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
         self.outcome: Outcome | None = None
         self.label = ""
+        self._has_exited = False
         self.taken = is_first
         self.cancelled = False
         self.complaints: deque[str] = deque(maxlen=20)
@@ -81,7 +82,8 @@ class Conversation:
     @property
     def stays(self) -> bool:
         """Tell whether the job is done and the process waits for the next."""
-        return bool(self.outcome and self.outcome.stays) and not self.cancelled
+        told = bool(self.outcome and self.outcome.stays)
+        return told and not self.cancelled and not self._has_exited
 
     def run(self) -> None:
         """Talk until the process has exited, or stays."""
@@ -114,6 +116,7 @@ class Conversation:
         while True:
             ready = [descriptor for descriptor, _ in poll.poll(self._patience())]
             if exited in ready:
+                self._has_exited = True
                 return
             for descriptor in ready:
                 if not steps[descriptor]():

@@ -32,16 +32,21 @@ def state_of(place: str | os.DirEntry[str]) -> State:
     return (path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
-def states_below(directory: str, above: frozenset[str] | None = frozenset()) -> Iterator[State]:
+def states_below(directory: str, *, follow: bool = False) -> Iterator[State]:
     """Give the states of all files below a directory, but those that Python compiles.
 
     Args:
         directory: its path; it need not be there.
-        above: real paths of links that were followed to get here; None to follow none.
+        follow: whether links to directories are followed, each directory once.
 
     Yields:
         As ``state_of``.
     """
+    yield from _walk(directory, set() if follow else None)
+
+
+def _walk(directory: str, entered: set[str] | None) -> Iterator[State]:
+    """Walk a tree; ``entered`` has the real paths of links that were followed, if any are to be."""
     try:
         with os.scandir(directory) as entries:
             found = list(entries)
@@ -49,16 +54,24 @@ def states_below(directory: str, above: frozenset[str] | None = frozenset()) -> 
         yield (directory,)
         return
     for entry in found:
-        if not entry.is_dir() or (above is None and entry.is_symlink()):
+        if not _is_directory(entry) or (entered is None and entry.is_symlink()):
             yield state_of(entry)
-        elif above is not None and entry.is_symlink():
-            # Links may lead in a circle.
+        elif entered is not None and entry.is_symlink():
             real = os.path.realpath(entry.path)
             yield (entry.path, real)
-            if real not in above:
-                yield from states_below(entry.path, above | {real})
+            if real not in entered:
+                entered.add(real)
+                yield from _walk(entry.path, entered)
         elif entry.name != "__pycache__":
-            yield from states_below(entry.path, above)
+            yield from _walk(entry.path, entered)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a directory, or a link to one that can be reached."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def state(options: RunOptions) -> list[State]:
@@ -70,10 +83,10 @@ def state(options: RunOptions) -> list[State]:
     files = [*options.extra_vars_files, options.vault_password_file, options.private_key_file]
     found = [state_of(path) for path in files if path]
     for inventory in options.inventories:
-        found += [state_of(inventory), *states_below(inventory)]
+        found += [state_of(inventory), *states_below(inventory, follow=True)]
         beside = os.path.dirname(inventory)  # noqa: PTH120
         for name in _VARIABLES:
-            found += states_below(os.path.join(beside, name))  # noqa: PTH118
+            found += states_below(os.path.join(beside, name), follow=True)  # noqa: PTH118
     return found
 
 

@@ -47,8 +47,8 @@ class Signature:
         """Return something that is equal as long as nothing has changed."""
         found = [state_of(path) for path in self._files]
         for directory in self._trees:
-            # The content has links to itself, so that its playbooks find it.
-            found += states_below(directory, None)
+            # Without links: the content has some to itself, so that its playbooks find it.
+            found += states_below(directory)
         return found
 
 
