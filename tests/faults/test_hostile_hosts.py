@@ -95,7 +95,9 @@ def place() -> Iterator[Place]:
         for host in hosts:
             host.start()
         inventory = write_inventory(base / "hosts.ini", hosts, base / "cp")
-        site = Site(base, "ssh").install("engine: {warm: true}\n", [inventory])
+        # What answers here ends behind its answer: it is none for the next transfer.
+        settings = "engine: {warm: true, session_seconds: 0}\n"
+        site = Site(base, "ssh").install(settings, [inventory])
         (site.images / "a.img").write_bytes(bytes(1000))
         with site.start() as oned:
             oned.wait_warm()
